@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+from msgspec import structs
+
 from perdure import Context, Settings, activity, current_attempt, workflow
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import until
@@ -35,3 +37,39 @@ async def test_a_tenant_that_comes_later_need_not_wait_for_all_that_another_has_
                 await run.result()
     assert {*_order[:2]} == {"acme", "zeta"}  # what follows goes by how many microseconds each has taken
     assert sorted(_order) == ["acme"] * 6 + ["zeta"] * 6
+
+
+@activity(queue="gpu", expected_duration=timedelta(seconds=600))
+async def far_held(number: int) -> None:
+    _order.append(current_attempt().run_id)
+    if _order == ["acme"]:
+        await asyncio.Event().wait()
+
+
+@workflow
+async def far_holds(_: Context, count: int) -> None:
+    await asyncio.gather(*(far_held(number) for number in range(count)))
+
+
+async def test_a_worker_that_is_closed_tells_what_its_tasks_have_taken(make_engine: MakeEngine) -> None:
+    """Or who was charged for ten minutes that it did not have would wait until the other has had as much."""
+    _order.clear()
+    async with make_engine(name="owner") as owner:
+        holds = await owner.start(far_holds, 2, id="acme", tenant="acme")
+
+        async def are_queued(count: int) -> bool:
+            return len(await owner.tasks()) == count
+
+        await until(lambda: are_queued(2))
+        shares = await owner.start(far_shares, 6, id="zeta", tenant="zeta")
+        await until(lambda: are_queued(8))
+        async with make_engine(SERVES, name="closed"):
+
+            async def is_held() -> bool:
+                return _order == ["acme"]
+
+            await until(is_held)
+        async with make_engine(structs.replace(SERVES, queue_slots=3), name="server"):
+            await holds.result()
+            await shares.result()
+    assert "acme" in _order[1:4]

@@ -42,6 +42,11 @@ def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert (result["name"], result["runs"], result["violations"]) == ("corrupt", 20, 0)
 
 
+def test_a_database_has_rows_of_those_who_have_had_a_turn(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        assert connection.execute("SELECT count(tag) FROM task_shares").get > 1
+
+
 async def test_a_file_whose_mark_is_another_programs_may_be_refused(made: Original, path: Path) -> None:
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute("PRAGMA application_id = 1")

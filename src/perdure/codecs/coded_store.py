@@ -30,7 +30,7 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQue
 from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost, refund_of
 from perdure.ports.transactions import StepTransaction
 
 __all__ = ["coded"]
@@ -128,6 +128,7 @@ class _DecodingStore:
             return [await self._decoded_task(one) for one in claimed]
         except StoreError:
             await self._store.return_tasks([one.claim for one in claimed], begun=False)
+            await self._store.correct_costs([refund_of(one) for one in claimed], now=now)
             raise
 
     async def _decoded_task(self, claimed: ClaimedTask) -> ClaimedTask:

@@ -13,7 +13,8 @@ and looks for tasks once more.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -228,19 +229,10 @@ class ServedQueues:
 
     async def _claim(self, limit: int) -> int:
         worker, losses = self._worker, self._losses
-        told, self._costs = self._costs, {}
-        costs = [
-            TaskCost(queue=queue, priority=priority, share=share, seconds=seconds)
-            for (queue, priority, share), seconds in told.items()
-        ]
-        try:
+        with self._telling() as costs:
             claimed = await worker.store.claim_tasks(
                 now=worker.clock.now(), limit=limit, served=self._served, costs=costs
             )
-        except BaseException:
-            for key, seconds in told.items():
-                self._costs[key] = self._costs.get(key, 0.0) + seconds
-            raise
         for one in claimed:
             if one.task.tells_start:
                 worker.mail.news_of(one.claim.run_key)
@@ -249,6 +241,7 @@ class ServedQueues:
             for one in claimed:
                 self._correct(one.task, one.share, -one.charged)
             await worker.store.return_tasks([one.claim for one in claimed], begun=False)
+            await self._tell_costs()
         else:
             for one, heartbeat in zip(claimed, details, strict=True):
                 self._begin(msgspec.structs.replace(one, task=msgspec.structs.replace(one.task, heartbeat=heartbeat)))
@@ -344,6 +337,28 @@ class ServedQueues:
         key = (task.queue, task.priority, share)
         self._costs[key] = self._costs.get(key, 0.0) + seconds
 
+    @contextmanager
+    def _telling(self) -> Iterator[list[TaskCost]]:
+        """Give what is to be told of costs, and keep it for the next time where that fails."""
+        told, self._costs = self._costs, {}
+        try:
+            yield [
+                TaskCost(queue=queue, priority=priority, share=share, seconds=seconds)
+                for (queue, priority, share), seconds in told.items()
+            ]
+        except BaseException:
+            for key, seconds in told.items():
+                self._costs[key] = self._costs.get(key, 0.0) + seconds
+            raise
+
+    async def _tell_costs(self) -> None:
+        """Tell what tasks have taken, where no claim may follow that would."""
+        try:
+            with self._telling() as costs:
+                await self._worker.store.correct_costs(costs, now=self._worker.clock.now())
+        except PerdureError as error:
+            self._worker.recurring.warning("telling what tasks have taken failed: %s", error, cause=error)
+
     async def _return(self, claims: Collection[TaskClaim], *, begun: bool) -> None:
         try:
             await self._worker.store.return_tasks(list(claims), begun=begun)
@@ -417,7 +432,10 @@ class ServedQueues:
             if claims:
                 await self._return(claims, begun=begun)
         for claim in left:
-            self._held.pop(claim, None)
+            if (caller := self._held.pop(claim, None)) is not None:
+                taken = 0.0 if claim in waiting else self._worker.loop.time() - caller.begun_at
+                self._correct(caller.task, caller.share, taken - caller.charged)
+        await self._tell_costs()
 
 
 def _failure_of(claimed: ClaimedTask) -> Failure | None:

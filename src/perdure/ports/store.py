@@ -406,6 +406,10 @@ class RunStore(Protocol):
         """
         ...
 
+    async def correct_costs(self, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """Correct what was charged for tasks that this session had, as `claim_tasks` does, without claiming any."""
+        ...
+
     async def held_tasks(self) -> set[TaskClaim]:
         """Return this session's claims: those that the runs still want an outcome of, and no other session has."""
         ...

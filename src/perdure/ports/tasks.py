@@ -29,6 +29,7 @@ __all__ = [
     "encode_serving",
     "encode_task",
     "has_labels",
+    "refund_of",
 ]
 
 
@@ -91,6 +92,12 @@ class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
     share: str = ""
     charged: float = 0.0
+
+
+def refund_of(claimed: ClaimedTask) -> TaskCost:
+    """Return what is told of a task that is given back before anything of it was begun."""
+    task = claimed.task
+    return TaskCost(queue=task.queue, priority=task.priority, share=claimed.share, seconds=-claimed.charged)
 
 
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):

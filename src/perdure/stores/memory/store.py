@@ -265,6 +265,11 @@ class MemoryStore:
         tasks.return_tasks(self.database, session, claims, news, begun=begun)
         publish(self.database, session, news)
 
+    async def correct_costs(self, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """Correct what was charged for tasks."""
+        await self._turn()
+        tasks.correct_costs(self.database, costs, now=now)
+
     async def announce(self, serving: Serving) -> None:
         """Let others know what this session serves."""
         (await self._turn()).serving = serving

@@ -21,7 +21,8 @@ What is noted of a clock that was set back is common, too, and is forgotten by s
 one whose rows are secured looks at its own when it begins (`set_back.hasten_hidden`).
 
 **What it costs.** Of each event that is written, and each row of a history that is read, the key is looked for in the
-index of `runs`. Indexes do not know of namespaces: a claim passes over what is due of others, and looks at its row.
+index of `runs`. Indexes do not know of namespaces: a claim passes over what is due of others, and looks at its row; of
+tasks it passes over the rows of others who share the queue, not over their tasks, unless these demand labels.
 
 **Why a function.** A statement that creates a run and its events does not see that run while it is executed: where none
 is seen, a function in plpgsql looks again, whose queries see what the statement has done so far. It names tables and
@@ -45,6 +46,7 @@ from perdure.stores.postgres.names import escaped
 __all__ = [
     "Binding",
     "RowSecurity",
+    "demand_rights",
     "is_on",
     "is_there",
     "lock_all",
@@ -146,6 +148,18 @@ async def read_row_security(connection: Connection, *, schema: str) -> RowSecuri
     unbound = {row["role"]: row["reason"] for row in found}
     is_forced = all(row["is_forced"] for row in tables)
     return RowSecurity(is_on=True, is_forced=is_forced, roles=roles, unbound=unbound)
+
+
+async def demand_rights(connection: Connection, *, schema: str, location: str) -> None:
+    """Raise UsageError for a role that is bound, but may not use some tables, as where an older Perdure has bound it
+    that does not know them."""
+    lacking = [row["name"] for row in await connection.fetch(_LACKING, schema, [*_POLICIES, *_COMMON])]
+    if lacking:
+        raise UsageError(
+            f"this role may not use these tables of {location}: {', '.join(lacking)}. It was bound to its namespaces "
+            f"by an older Perdure, which does not know them, or something was taken from it since. Run `perdure "
+            f"row-security` of this version for it, again with its namespaces."
+        )
 
 
 async def is_there(connection: Connection, *, role: str) -> bool:
@@ -325,6 +339,18 @@ $function$;"""
 
 # schema
 _IS_ON: Final = f"SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = '{_ROLES}')"  # noqa: S608
+
+# schema, names of tables
+_LACKING: Final = """
+SELECT relname::text AS name FROM pg_class
+WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text) AND relname = ANY ($2::text[])
+    AND relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'role_namespaces')
+    AND NOT (
+        has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
+    )
+ORDER BY 1
+"""
 
 # schema, names of tables, policy
 _TABLES: Final = """

@@ -222,9 +222,11 @@ class PostgresStore:
     ) -> list[ClaimedTask]:
         """Take tasks that nobody has."""
         opened = self._open_now()
-        claiming = partial(tasks.claim_tasks, session=opened.session, now=now, limit=limit, served=served, costs=costs)
+        claiming = partial(tasks.claim_tasks, session=opened.session, turns=opened.turns, now=now, limit=limit)
         deliver = opened.commits.decide_within
-        taken = await opened.change(lambda connection, news: claiming(connection, news=news, deliver=deliver))
+        taken = await opened.change(
+            lambda connection, news: claiming(connection, news=news, deliver=deliver, served=served, costs=costs)
+        )
         opened.home.hear_of_tasks(taken)
         return taken.claimed
 
@@ -233,6 +235,14 @@ class PostgresStore:
         opened = self._open_now()
         returning = partial(tasks.return_tasks, session=opened.session, claims=claims, begun=begun)
         await opened.change(lambda connection, news: returning(connection, news=news))
+
+    async def correct_costs(self, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """Correct what was charged for tasks."""
+        if costs:
+            session = self._open_now().session
+            await self._open_now().change(
+                lambda connection, _: tasks.correct_costs(connection, session, costs=costs, now=now)
+            )
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due."""

@@ -72,12 +72,15 @@ Job = Commit | Call
 """Something for the writer's thread."""
 
 
-def apply_jobs(connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns) -> News:
+def apply_jobs(
+    connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns, notes_shares: bool = True
+) -> News:
     """Apply the jobs in the transaction that is open on `connection`, and note in each its result.
 
-    The transaction may be another one afterwards: it is begun anew if any write is to be refused.
+    The transaction may be another one afterwards: it is begun anew if any write is to be refused. `notes_shares`: see
+    `News`.
     """
-    news = News()
+    news = News(notes_shares=notes_shares)
     for job in jobs:
         job.error = None  # of a transaction that was undone
     try:
@@ -87,7 +90,7 @@ def apply_jobs(connection: apsw.Connection, jobs: Sequence[Job], *, known: Known
             raise
         connection.execute("ROLLBACK")
         known.clear()
-        news = News()
+        news = News(notes_shares=notes_shares)
         connection.execute("BEGIN IMMEDIATE")
         _apply_one_by_one(connection, jobs, known=known, news=news)
     return news

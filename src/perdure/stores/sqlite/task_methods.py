@@ -29,6 +29,12 @@ class TaskMethods(ABC):
         """Let others claim what this session has."""
         await self._writing().call(partial(tasks.return_tasks, claims=claims, owner=self._session_id(), begun=begun))
 
+    async def correct_costs(self, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """Correct what was charged for tasks."""
+        if costs:
+            correcting = partial(tasks.correct_costs, owner=self._session_id(), costs=costs, now=now)
+            await self._writing().call(lambda connection, _: correcting(connection))
+
     async def announce(self, serving: Serving) -> None:
         """Let others know what this session serves."""
         announcing = partial(tasks.announce, owner=self._session_id(), serving=serving)

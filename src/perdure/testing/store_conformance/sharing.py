@@ -3,10 +3,12 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
-from perdure.ports.tasks import ClaimedTask, TaskCost
+from perdure.ports.tasks import ClaimedTask, TaskCost, refund_of
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession, later
 from perdure.testing.store_conformance.tasks import change, claims, outcome, served, task
 
@@ -63,6 +65,26 @@ class SharingConformance:
             costs = [cost_of(claimed, 3.0 if served_to[-1] == "a" else 1.0)]
         assert served_to.count("a") == 4
 
+    async def test_what_was_charged_for_a_task_that_is_given_back_unbegun_is_refunded(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        await queue(session, "aabb")
+        [claimed] = await claims(session, limit=1)
+        await session.store.return_tasks([claimed.claim], begun=False)
+        await session.store.correct_costs([refund_of(claimed)], now=START)
+        assert tenants(await claims(session, limit=2)) == "ab"
+
+    async def test_what_is_put_right_for_one_changes_nothing_for_others(self, harness: StoreHarness) -> None:
+        """Also where a worker looks at all who share its queues, as each second."""
+        session = await harness.session()
+        await queue(session, "abcdefgh" * 2)
+        [first, *_] = await claims(session, limit=5)
+        costs = [cost_of(first, 1.5)]
+        claimed = await session.store.claim_tasks(now=later(5), limit=3, served=served(), costs=costs)
+        assert tenants(claimed) == "fgh"
+        assert tenants(await claims(session, now=later(5), limit=2)) == "bc"
+
     async def test_a_better_class_is_first_whoever_has_had_what(self, harness: StoreHarness) -> None:
         session = await harness.session()
         await queue(session, "ababab")
@@ -100,6 +122,35 @@ class SharingConformance:
         claimed = tenants([one for _ in range(4) for one in await claims(session, limit=5)])
         assert claimed == many
         assert tenants(await claims(session, limit=40)) == many + many
+
+    async def test_who_has_owed_much_is_forgiven_after_as_much_time_without_a_task(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        await queue(session, "a", seconds=100)
+        await queue(session, "b" * 20, at=1)
+        assert tenants(await claims(session, now=later(2), limit=3)) == "abb"
+        await queue(session, "a", at=3)
+        assert tenants(await claims(session, now=later(4), limit=3)) == "bbb"
+        await queue(session, "c", seconds=100, at=5)
+        assert tenants(await claims(session, now=later(6), limit=2)) == "cb"
+        assert tenants(await claims(session, now=later(200), limit=1)) == "b"
+        await queue(session, "c", at=201)
+        assert tenants(await claims(session, now=later(202), limit=1)) == "c"
+
+    @pytest.mark.parametrize("is_lost", [False, True], ids=["given back", "lost"])
+    async def test_whose_task_waits_again_is_served_next_though_nothing_of_it_waited(
+        self, harness: StoreHarness, *, is_lost: bool
+    ) -> None:
+        session, other = await harness.session(), await harness.session()
+        await queue(session, "abbbbbbc")
+        [first] = await claims(other, limit=1)
+        assert tenants([first]) == "a"
+        assert tenants(await claims(session, limit=4)) == "bcbb"
+        if is_lost:
+            await harness.kill(other)
+            await session.store.free_expired(now=later(0.5))
+        else:
+            await other.store.return_tasks([first.claim], begun=False)
+        assert tenants(await claims(session, now=later(0.5), limit=1)) == "a"
 
 
 async def queue(

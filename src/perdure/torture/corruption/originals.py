@@ -1,5 +1,5 @@
-"""Databases as an engine leaves them: runs that have ended, that wait for messages or for who serves a queue, that
-hold locks, and messages yet unread."""
+"""Databases as an engine leaves them: runs that have ended, that wait for messages or for who serves a queue and takes
+turns with others there, that hold locks, and messages yet unread."""
 
 import asyncio
 import random
@@ -17,6 +17,7 @@ from perdure import Context, Engine, Every, Retry, Signal, activity, fixed, work
 from perdure.authoring.registry import Registry
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
+from perdure.ports.tasks import ServedTasks
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.torture.corruption.contents import Contents, contents_of
 from perdure.torture.disks.folders import fast_folder
@@ -157,6 +158,15 @@ async def _live(path: Path, plans: list[Plan], chance: random.Random, *, is_firs
     async with Engine(f"sqlite:///{path}", works=False) as client:
         for name, number in late:
             await (await client.get_run(name)).signal(more, number)
+        await _take_turns(client)
+
+
+async def _take_turns(client: Engine) -> None:
+    """Claim some tasks, and give them back, so that something is stored of those who have had a turn."""
+    store = client.worker.store
+    served = ServedTasks(queues=frozenset({QUEUE}), activities=frozenset({add_far.name}))
+    claimed = await store.claim_tasks(now=store.clock.now(), limit=_TURNS, served=served)
+    await store.return_tasks([one.claim for one in claimed], begun=False)
 
 
 def _ends(plan: Plan, late: list[tuple[str, int]]) -> bool:
@@ -172,4 +182,5 @@ def _file(path: Path) -> bytes:
 
 _RUNS: Final = 10
 _LATE_SHARE: Final = 0.3
+_TURNS: Final = 2
 _PAUSE_SECONDS: Final = 0.001

@@ -33,6 +33,7 @@ from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.segment import KnownRuns, News
 from perdure.stores.sqlite.verification.runs import check_run
 from perdure.stores.sqlite.verification.tables import ROW_CHECKS
+from perdure.stores.task_shares import TaskTurns
 from perdure.torture.simulation.spare_tables import give_back_tables, take_tables
 
 __all__ = ["Shadow"]
@@ -52,6 +53,7 @@ class Shadow:
         self.connection = take_tables()
         self._sessions: dict[WorkerId, sessions.Session] = {}
         self._known_times: dict[WorkerId, Timestamp] = {}
+        self._turns: dict[WorkerId, TaskTurns] = {}
         self._known: dict[WorkerId, KnownRuns] = {}
         self._positions: dict[int, int] = {}
         self._last_position, self._last_position_here = 0, 0
@@ -62,7 +64,7 @@ class Shadow:
     def open(self, worker: WorkerId, *, name: str, lease_microseconds: int, now: Timestamp) -> None:
         """Begin a session."""
         session = sessions.Session(worker_id=worker, name=name, started_at=now, lease_microseconds=lease_microseconds)
-        self._sessions[worker], self._known[worker] = session, {}
+        self._sessions[worker], self._turns[worker], self._known[worker] = session, TaskTurns(), {}
         self.connection.execute(_COUNT_SESSION, (worker,))
         self._compare("an opening", None, lambda: self._open(session, now=now))
 
@@ -120,9 +122,9 @@ class Shadow:
         costs: Sequence[TaskCost],
     ) -> None:
         """Take tasks; they must be `claimed`."""
-        session = self._sessions[worker]
+        session, turns = self._sessions[worker], self._turns[worker]
         claiming = partial(
-            tasks.claim_tasks, self.connection, News(), session=session, now=now, limit=limit, costs=costs
+            tasks.claim_tasks, self.connection, News(), session=session, turns=turns, now=now, limit=limit, costs=costs
         )
         self._compare("a claim of tasks", claimed, lambda: [*claiming(served=served).claimed])
         self._learn_positions()
@@ -131,6 +133,11 @@ class Shadow:
         """Give tasks back."""
         returning = partial(tasks.return_tasks, self.connection, News(), claims=claims, owner=worker)
         self._compare("a return of tasks", None, lambda: returning(begun=begun))
+
+    def correct_costs(self, worker: WorkerId, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """Correct what was charged for tasks."""
+        correcting = partial(tasks.correct_costs, self.connection, owner=worker, costs=costs, now=now)
+        self._compare("a correction of costs", None, correcting)
 
     def held_tasks(self, worker: WorkerId, held: set[TaskClaim]) -> None:
         """Ask which tasks a session has; they must be these."""

@@ -110,6 +110,14 @@ class SimulatedStore(MemoryStore):
         if self._shadow is not None:
             self._shadow.return_tasks(self.worker, claims, begun=begun)
 
+    async def correct_costs(self, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """See `RunStore.correct_costs`."""
+        await self._lag()
+        self._refuse_during_outage()
+        await super().correct_costs(costs, now=now)
+        if self._shadow is not None:
+            self._shadow.correct_costs(self.worker, costs, now=now)
+
     async def held_tasks(self) -> set[TaskClaim]:
         """See `RunStore.held_tasks`."""
         self._refuse_during_outage()
