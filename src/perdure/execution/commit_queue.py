@@ -142,8 +142,8 @@ class CommitQueue:
 
     @property
     def may_be_taken(self) -> bool:
-        """Whether something waits for nothing but a batch that takes it, as far as is known."""
-        return bool(self._waiting)
+        """Whether something waits that another batch may take, beside those that are under way."""
+        return bool(self._waiting) and not self._is_in_trouble
 
     @property
     def is_under_way(self) -> bool:
@@ -200,8 +200,7 @@ class CommitQueue:
             self._is_turn_of_held = False
             return [held.entries.pop(0)]
         self._is_turn_of_held = True
-        share = max(-(-len(self._waiting) // among), _LEAST_SHARE)
-        size = min(share, self._settings.commit_batch)
+        size = min(_share_of(len(self._waiting), among), self._settings.commit_batch)
         return self._take_free(size) if self._under_way else self._take_first(size)
 
     @property
@@ -435,4 +434,10 @@ _TIMES_BY_ITSELF: Final = 5
 _MOST_TRIES: Final = 64
 
 _LEAST_SHARE: Final = 8
-"""A commit of fewer writes than these costs nearly as much, and no longer keeps the engine from what comes next."""
+"""A commit of fewer writes costs nearly as much as one of these."""
+
+
+def _share_of(waiting: int, among: int) -> int:
+    """Return how many of those that wait one takes, among so many; all of them, rather than leave few to the others."""
+    share = -(-waiting // among)
+    return waiting if share < _LEAST_SHARE or waiting - share < _LEAST_SHARE else share

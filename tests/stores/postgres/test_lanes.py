@@ -15,7 +15,7 @@ from perdure.kernel.transition import Applied, Outcome, Write
 from perdure.ports.verification import VerificationWish
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import keeping
-from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.connection import BY_INDEX, Connection, connect_to_write
 from perdure.stores.postgres.lanes import Lane, Lanes
 from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.settings import PostgresSettings
@@ -47,6 +47,30 @@ async def test_who_asks_for_a_lane_first_has_one_first() -> None:
 
     await asyncio.gather(*map(take_again_and_again, range(4)))
     assert had == [0, 1, 2, 3] * 3
+
+
+async def test_the_connections_that_write_find_rows_by_indexes(harness: PostgresHarness) -> None:
+    connection = await connect_to_write(harness.url, harness.settings)
+    assert {name: await connection.fetchval(f"SHOW {name}") for name in BY_INDEX} == BY_INDEX
+    await connection.close()
+
+
+async def test_runs_are_locked_in_the_order_of_their_keys_however_a_commit_has_them(harness: PostgresHarness) -> None:
+    session = await harness.session()
+    runs = [await session.hold(f"run {number}") for number in range(3)]
+    connection = await asyncpg.connect(harness.url)
+    lock = "SELECT FROM perdure.runs WHERE run_key = $1 FOR UPDATE NOWAIT"
+    async with connection.transaction():
+        await connection.execute(lock, runs[1].run_key)
+        committing = asyncio.create_task(session.commit(*(transition(run) for run in reversed(runs))))
+        await until_waiting(harness.url, 1)
+        await connection.execute("SAVEPOINT first")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await connection.execute(lock, runs[0].run_key)
+        await connection.execute("ROLLBACK TO first")
+        await connection.execute(lock, runs[2].run_key)
+    await connection.close()
+    assert [type(outcome) for outcome in await committing] == [Applied] * 3
 
 
 async def test_while_all_commits_that_may_be_under_way_wait_leases_are_renewed_and_runs_claimed(

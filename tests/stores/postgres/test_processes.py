@@ -23,7 +23,9 @@ def test_a_process_that_has_the_number_of_another_is_not_that_one() -> None:
     assert has_ended(f"{machine} {os.getpid()} {int(began_at) - 1}")
 
 
-@pytest.mark.parametrize("name", ["", "x", "a b", "a b 1 2", "a b c d e"])
+@pytest.mark.parametrize(
+    "name", ["", "x", "a b", "a b 1 2", "a b c d e", f"{own_process().rsplit(' ', 2)[0]} 99999999999999 1"]
+)
 def test_nothing_is_known_of_processes_elsewhere(name: str) -> None:
     assert not has_ended(name)
 

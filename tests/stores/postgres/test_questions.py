@@ -2,9 +2,11 @@
 
 import asyncio
 
+import pytest
+from asyncpg import Connection, ConnectionDoesNotExistError
 from msgspec import structs
 
-from perdure.errors import DamagedHistoryError
+from perdure.errors import DamagedHistoryError, StoreUnavailableError
 from perdure.kernel.identity import RunKey
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
@@ -41,6 +43,39 @@ async def test_who_asks_together_with_others_meets_no_damage_but_its_own(harness
     by_key = await asyncio.gather(*(session.store.find(key) for key in keys))
     by_id = await asyncio.gather(*(session.store.find(run.ref) for run in runs))
     assert [row and row.run_key for row in (*by_key, *by_id)] == [*keys[:3], None, *keys[:3]]
+
+
+async def test_a_question_is_asked_anew_where_all_connections_have_gone_unnoticed(
+    harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await harness.session()
+    run = await session.hold()
+    opened = session.store._opened  # type: ignore[attr-defined]
+    await asyncio.gather(session.store.next_agenda_at(), session.store.find(run.run_key))
+    gone = list(opened._readers)
+    assert len(gone) == harness.settings.readers
+    fetch = Connection.fetch
+
+    async def fetch_by_what_is_there(connection: Connection, query: str, *asked: object) -> object:
+        if connection in gone:
+            raise ConnectionDoesNotExistError
+        return await fetch(connection, query, *asked)
+
+    monkeypatch.setattr(Connection, "fetch", fetch_by_what_is_there)
+    assert (await session.row(run.run_key)).run_key == run.run_key
+    assert all(connection.is_closed() for connection in gone)
+
+
+async def test_after_the_closing_no_connection_is_left_whatever_was_asked(harness: PostgresHarness) -> None:
+    session = await harness.session()
+    run = await session.hold()
+    opened = session.store._opened  # type: ignore[attr-defined]
+    asking = [asyncio.create_task(session.store.read_history(run.run_key)) for _ in range(30)]
+    await asyncio.sleep(0)
+    await session.store.close()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(one) for one in found} <= {StoreUnavailableError, list}
+    assert all(connection.is_closed() for connection in (*opened._readers, *opened._reading))
 
 
 async def test_who_asks_first_is_answered_first_however_many_come_later(

@@ -33,8 +33,24 @@ class Store:
         return [10 * number for number in numbers]
 
 
-def questions_to(store: Store, *, at_once: int = 100) -> Together[int, int]:
-    return Together(store, store.answer, at_once=at_once)
+class DamagedPageError(Exception):
+    """What a server raises of a statement that meets one."""
+
+
+def questions_to(store: Store, *, most: int = 100) -> Together[int, int]:
+    return Together(store, store.answer, most=most)
+
+
+async def wait_while_none_is_free(
+    questions: Together[int, int], store: Store, *numbers: int
+) -> list[asyncio.Task[int]]:
+    """Have questions wait for the connection, which somebody else has."""
+    await store.turns.acquire()
+    asking = [asyncio.create_task(questions.ask(number)) for number in numbers]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not store.asked
+    return asking
 
 
 async def ask(questions: Together[int, int], *numbers: int) -> list[int]:
@@ -51,14 +67,59 @@ async def test_what_comes_at_one_moment_is_asked_at_once() -> None:
 
 async def test_what_comes_while_no_connection_is_free_goes_together_in_lots_that_are_not_too_large() -> None:
     store = Store()
-    questions = questions_to(store, at_once=2)
-    async with store.turns:
-        asking = [asyncio.create_task(questions.ask(number)) for number in range(5)]
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert not store.asked
+    questions = questions_to(store, most=2)
+    asking = await wait_while_none_is_free(questions, store, *range(5))
+    store.turns.release()
     assert await asyncio.gather(*asking) == [0, 10, 20, 30, 40]
     assert store.asked == [[0, 1], [2, 3], [4]]
+
+
+async def test_a_large_question_goes_alone_and_small_ones_together() -> None:
+    store = Store()
+    questions = Together(store, store.answer, most=10, size=lambda number: number)
+    asking = await wait_while_none_is_free(questions, store, 3, 4, 50, 5, 5, 1)
+    store.turns.release()
+    await asyncio.gather(*asking)
+    assert store.asked == [[3, 4], [50], [5, 5], [1]]
+
+
+async def test_what_cannot_be_answered_together_is_asked_one_by_one_and_fails_alone() -> None:
+    store = Store()
+
+    async def answer(connection: Connection, numbers: Sequence[int]) -> list[int]:
+        found = await store.answer(connection, numbers)
+        if 2 in numbers:
+            raise DamagedPageError
+        return found
+
+    questions = Together(store, answer, most=100)
+    found = await asyncio.gather(*map(questions.ask, (1, 2, 3)), return_exceptions=True)
+    assert isinstance(found[1], DamagedPageError)
+    assert [found[0], found[2]] == [10, 30]
+    assert store.asked == [[1, 2, 3], [1], [2], [3]]
+
+
+async def test_where_the_server_goes_while_they_are_asked_one_by_one_no_more_is_asked() -> None:
+    store = Store()
+
+    async def answer(connection: Connection, numbers: Sequence[int]) -> list[int]:
+        await store.answer(connection, numbers)
+        raise DamagedPageError if len(numbers) > 1 else OSError("unreachable")
+
+    questions = Together(store, answer, most=100)
+    found = await asyncio.gather(*map(questions.ask, (1, 2, 3)), return_exceptions=True)
+    assert [str(one) for one in found] == ["unreachable"] * 3
+    assert store.asked == [[1, 2, 3], [1]]
+
+
+async def test_an_answer_too_few_is_an_error_of_all_and_leaves_nobody_waiting() -> None:
+    store = Store()
+
+    async def answer(connection: Connection, numbers: Sequence[int]) -> list[int]:
+        return (await store.answer(connection, numbers))[1:]
+
+    found = await asyncio.gather(*map(Together(store, answer, most=9).ask, (1, 2)), return_exceptions=True)
+    assert all(isinstance(one, ValueError) for one in found)
 
 
 async def test_all_who_have_asked_meet_the_trouble_and_the_next_do_not() -> None:
@@ -91,10 +152,11 @@ async def test_who_gives_up_leaves_the_others_to_be_answered() -> None:
     asking = [asyncio.create_task(questions.ask(number)) for number in range(3)]
     await asyncio.sleep(0)
     asking[1].cancel()
+    asking.append(asyncio.create_task(questions.ask(3)))
     found = await asyncio.gather(*asking, return_exceptions=True)
     assert found[0] == 0
     assert isinstance(found[1], asyncio.CancelledError)
-    assert found[2] == 20
+    assert found[2:] == [20, 30]
 
 
 async def test_what_is_done_twice_asks_the_same() -> None:
@@ -104,18 +166,29 @@ async def test_what_is_done_twice_asks_the_same() -> None:
         await store(work)
         return await store(work)
 
-    questions = Together(twice, store.answer, at_once=100)
+    questions = Together(twice, store.answer, most=100)
     assert await ask(questions, 1, 2) == [10, 20]
     assert store.asked == [[1, 2], [1, 2]]
 
 
 async def test_who_waits_when_it_is_closed_is_told() -> None:
     store = Store()
-    questions = questions_to(store)
-    async with store.turns:
-        asking = asyncio.create_task(questions.ask(1))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        await questions.close()
-        with pytest.raises(ConnectionAbortedError, match="closed"):
-            await asking
+    questions = questions_to(store, most=2)
+    asking = await wait_while_none_is_free(questions, store, *range(5))
+    await questions.close()
+    store.turns.release()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(one) for one in found] == [ConnectionAbortedError] * 5
+    assert not store.asked
+    assert not questions._asking
+    with pytest.raises(ConnectionAbortedError, match="closed"):
+        await questions.ask(1)
+
+
+async def test_who_asks_at_the_moment_of_the_closing_is_told() -> None:
+    questions = questions_to(Store())
+    asking = asyncio.create_task(questions.ask(1))
+    await asyncio.sleep(0)
+    questions.abandon()
+    with pytest.raises(ConnectionAbortedError):
+        await asyncio.wait_for(asking, 30)

@@ -8,6 +8,7 @@ loaded, and clients when they look for a run, are asked together with others of 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from perdure.errors import PerdureError
@@ -63,10 +64,10 @@ class OpenSession:
         self._turns: Final = asyncio.Semaphore(settings.readers)
         self._readers: Final[list[Connection]] = []
         self._reading: Final[set[Connection]] = set()
-        self.runs_of_keys: Final = Together(self.ask, reading.runs_of_keys, at_once=_RUNS_AT_ONCE)
-        self.latest_runs: Final = Together(self.ask, reading.latest_runs, at_once=_RUNS_AT_ONCE)
-        self.histories: Final = Together(self.ask, reading.pages_of_histories, at_once=_PAGES_AT_ONCE)
-        self.inboxes: Final = Together(self.ask, reading.pages_of_inboxes, at_once=_PAGES_AT_ONCE)
+        self.runs_of_keys: Final = Together(self.ask, reading.runs_of_keys, most=_MOST_RUNS)
+        self.latest_runs: Final = Together(self.ask, reading.latest_runs, most=_MOST_RUNS)
+        self.histories: Final = Together(self.ask, reading.pages_of_histories, most=_MOST_ROWS, size=_limit)
+        self.inboxes: Final = Together(self.ask, reading.pages_of_inboxes, most=_MOST_ROWS, size=_limit)
         self._questions: Final = (self.runs_of_keys, self.latest_runs, self.histories, self.inboxes)
         self._taking_over: asyncio.Task[None] | None = None
 
@@ -89,8 +90,15 @@ class OpenSession:
         except driver_errors() as error:
             if not (has_ended(error) or is_contention(error)):
                 raise
+            if has_ended(error):
+                self._distrust_readers()
         async with self._reader() as connection:
             return await work(connection)
+
+    def _distrust_readers(self) -> None:
+        """End the connections that nobody uses: one has ended unnoticed, and so may they have."""
+        while self._readers:
+            self._readers.pop().terminate()
 
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[Connection]:
@@ -163,6 +171,8 @@ class OpenSession:
             connection.terminate()
 
 
-_RUNS_AT_ONCE: Final = 100
-_PAGES_AT_ONCE: Final = 8
-"""However many wait: a page of a history may have a thousand events, which are all in memory when the first is read."""
+_MOST_RUNS: Final = 100
+_MOST_ROWS: Final = 8_000
+"""Eight pages of a thousand events, which are all in memory before the first is read."""
+
+_limit: Final[Callable[[reading.Page], int]] = attrgetter("limit")

@@ -32,7 +32,7 @@ def has_ended(process: str) -> bool:
         return _began_at(int(number)) != began_at
     except ProcessLookupError:
         return True
-    except (OSError, ValueError):  # as where others' processes are not shown
+    except (OSError, ValueError, OverflowError, IndexError):  # not shown, or no name that any process has
         return False
 
 

@@ -30,7 +30,6 @@ from perdure.stores.sql.checking import ChainCheck
 __all__ = [
     "Page",
     "events_of",
-    "find",
     "find_agenda",
     "find_by_request",
     "latest_runs",
@@ -43,6 +42,7 @@ __all__ = [
     "read_history",
     "read_inbox",
     "read_rest_of_inbox",
+    "run_of_generation",
     "runs_of_keys",
     "summary_of",
 ]
@@ -64,7 +64,7 @@ async def latest_runs(connection: Connection, refs: Sequence[RunRef]) -> list[Re
     return [rows.get((ref.namespace, ref.id)) for ref in refs]
 
 
-async def find(connection: Connection, ref: RunRef) -> RunSummary | None:
+async def run_of_generation(connection: Connection, ref: RunRef) -> RunSummary | None:
     """Return the row of a run of this very generation."""
     return summary_of(await connection.fetchrow(_GENERATION_OF_ID, ref.namespace, ref.id, ref.generation))
 
@@ -86,8 +86,9 @@ _RUNS_OF_KEYS: Final = f"{_RUN} run_key = ANY ($1::bigint[])"
 
 # namespaces, ids
 _LATEST_OF_IDS: Final = f"""
-SELECT {RUN_COLUMNS}
-FROM unnest($1::varchar[], $2::varchar[]) AS wanted (namespace, id) JOIN runs USING (namespace, id) WHERE latest
+SELECT found.* FROM unnest($1::varchar[], $2::varchar[]) AS wanted (namespace, id) CROSS JOIN LATERAL (
+    {_RUN} runs.namespace = wanted.namespace AND runs.id = wanted.id AND latest LIMIT 1
+) AS found
 """  # noqa: S608 - texts of ours
 
 # namespace, id, generation

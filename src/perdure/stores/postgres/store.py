@@ -346,7 +346,7 @@ class PostgresStore:
         """Return a run's row."""
         opened = self._open_now()
         if isinstance(ref, RunRef) and not latest:
-            return await self._ask(lambda connection: reading.find(connection, ref))
+            return await self._ask(lambda connection: reading.run_of_generation(connection, ref))
         async with self._named("reading"):
             row = await (opened.latest_runs.ask(ref) if isinstance(ref, RunRef) else opened.runs_of_keys.ask(ref))
         return reading.summary_of(row)

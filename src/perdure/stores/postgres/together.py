@@ -1,6 +1,9 @@
 """Questions of one kind that wait at the same moment are one statement: each costs the way to the server, and the
 server's look at it, whatever it asks for. As with commits, nobody waits for others to come: one that finds a free
 connection goes alone, and what comes while all are in use goes together.
+
+**Nobody meets what is wrong with another's question.** What cannot be answered together, as where the server finds a
+damaged page, is asked again one by one; only a server that cannot be reached, or is silent, has all of them fail.
 """
 
 import asyncio
@@ -34,18 +37,24 @@ class Together(Generic[Question, Answer]):
         store: AskStore,
         ask: Callable[[Connection, Sequence[Question]], Awaitable[Sequence[Answer]]],
         *,
-        at_once: int,
+        most: int,
+        size: Callable[[Question], int] = lambda _: 1,
     ) -> None:
-        """Prepare. `ask` has questions answered, in their order, at most so many `at_once`."""
+        """Prepare. `ask` has questions answered, in their order, whose sizes are no more than `most` in all; a larger
+        one goes alone."""
         self._store: Final = store
         self._ask: Final = ask
-        self._at_once: Final = at_once
+        self._most: Final = most
+        self._size: Final = size
         self._waiting: list[_Asked[Question, Answer]] = []
         self._has_asker = False
         self._asking: Final[set[asyncio.Task[None]]] = set()
+        self._is_closed = False
 
     async def ask(self, question: Question) -> Answer:
         """Ask with what others ask. Raises what asking raises."""
+        if self._is_closed:
+            raise _closed()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, answer))
@@ -61,29 +70,60 @@ class Together(Generic[Question, Answer]):
             task.add_done_callback(self._asking.discard)
 
     async def _answer(self) -> None:
-        taken: list[_Asked[Question, Answer]] = []
+        """Ask what waits at the moment when a connection is free for it."""
+        asked: list[_Asked[Question, Answer]] = []
+        try:
+            error = await self._try(asked)
+            if error is not None:
+                await self._part(asked, error)
+        except asyncio.CancelledError:
+            _refuse(asked, _closed())
+            raise
+
+    async def _try(self, asked: list[_Asked[Question, Answer]]) -> Exception | None:
+        """Answer these questions, or if there are none those that wait by then, which are added; return what has gone
+        wrong: then none of them is answered."""
 
         async def ask(connection: Connection) -> Sequence[Answer]:
-            if not taken:
-                taken.extend(self._take())
-            return await self._ask(connection, [question for question, _ in taken])
+            if not asked:
+                asked.extend(self._take())
+            return await self._ask(connection, [question for question, _ in asked])
 
         try:
-            answers = await self._store(ask)
-        except asyncio.CancelledError:
-            _refuse(taken or self._take(), ConnectionAbortedError("the store is being closed"))
-            raise
+            pairs = list(zip(asked, await self._store(ask), strict=True))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who have asked
-            _refuse(taken or self._take(), error)
-        else:
-            for (_, answer), found in zip(taken, answers, strict=True):
-                if not answer.done():
-                    answer.set_result(found)
+            if not asked:
+                asked.extend(self._take())
+            return error
+        for (_, answer), found in pairs:
+            if not answer.done():
+                answer.set_result(found)
+        return None
+
+    async def _part(self, asked: Sequence[_Asked[Question, Answer]], error: Exception) -> None:
+        """Ask one by one what could not be answered together."""
+        if len(asked) == 1 or isinstance(error, OSError):
+            _refuse(asked, error)
+            return
+        for number, one in enumerate(asked):
+            its_error = await self._try([one])
+            if isinstance(its_error, OSError):
+                _refuse(asked[number:], its_error)
+                return
+            if its_error is not None:
+                _refuse([one], its_error)
 
     def _take(self) -> list[_Asked[Question, Answer]]:
-        """Take what is asked now; what comes from here on, and what is too much, is the next task's."""
-        taken, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]
-        self._has_asker = False
+        """Take what is asked now, and nobody has given up; what comes from here on, and what is too much, is the next
+        task's."""
+        waiting = [one for one in self._waiting if not one[1].done()]
+        taken, size = waiting[:1], sum(self._size(question) for question, _ in waiting[:1])
+        for one in waiting[1:]:
+            size += self._size(one[0])
+            if size > self._most:
+                break
+            taken.append(one)
+        self._waiting, self._has_asker = waiting[len(taken) :], False
         self._have_asker(asyncio.get_running_loop())
         return taken
 
@@ -95,8 +135,15 @@ class Together(Generic[Question, Answer]):
 
     def abandon(self) -> None:
         """Answer nothing any more, and do not wait for what is being asked."""
+        self._is_closed = True
+        waiting, self._waiting = self._waiting, []
+        _refuse(waiting, _closed())
         for task in self._asking:
             task.cancel()
+
+
+def _closed() -> Exception:
+    return ConnectionAbortedError("the store is being closed")
 
 
 def _refuse(asked: Iterable[_Asked[Question, Answer]], error: Exception) -> None:
