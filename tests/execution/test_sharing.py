@@ -78,44 +78,6 @@ async def test_runs_that_wait_for_slots_go_to_a_worker_that_has_free_ones() -> N
     assert set(_begun.values()) == {1}
 
 
-async def test_what_is_given_goes_to_who_has_free_slots_and_not_to_another_that_is_loaded() -> None:
-    database = MemoryDatabase()
-    async with (
-        engine_on(database, ONE_SLOT, "other") as other,
-        engine_on(database, ONE_SLOT, "loaded") as loaded,
-        engine_on(database, MANY_SLOTS, "idle") as idle,
-    ):
-        for number in range(5):
-            await other.start(shared, id=f"other-{number}")
-        await started(loaded, 5)
-        await have_begun(2)
-        for engine in (idle, other, loaded, loaded):
-            await engine.worker.sharing.look()
-        await have_begun(6)
-        assert [len(engine.worker.active) for engine in (other, loaded, idle)] == [5, 1, 4]
-        _gates["all"].set()
-
-
-async def test_who_lets_others_first_claims_what_they_leave() -> None:
-    database = MemoryDatabase()
-    async with engine_on(database, ONE_SLOT, "loaded") as loaded, engine_on(database, MANY_SLOTS, "gone") as gone:
-        await started(loaded, 3)
-        await have_begun(1)
-        for engine in (gone, loaded):
-            await engine.worker.sharing.look()
-        assert loaded.worker.sharing.lets_others_first
-        gone.worker.is_claiming = False
-        async with Engine(MemoryStore(database), works=False) as client:
-            run = await client.start(shared, id="left")
-
-            async def is_here() -> bool:
-                return len(loaded.worker.active) == 4
-
-            await until(is_here)
-            _gates["all"].set()
-            assert await run.result() == "left"
-
-
 async def test_half_as_many_are_given_as_there_are_free_slots_and_the_latest_first() -> None:
     database, four = MemoryDatabase(), Settings(loop_slots=4, lease_seconds=600.0)
     async with engine_on(database, ONE_SLOT, "loaded") as loaded, engine_on(database, four, "idle") as idle:

@@ -54,7 +54,6 @@ class RunClaims:
         self._failed_loads = Setbacks()
         self.is_starved = False
         self._rests_until = 0.0
-        self._has_let_others = False
         self._tries_parked = True
         self._timer: asyncio.TimerHandle | None = None
         self._timer_rings_at = 0.0
@@ -68,10 +67,10 @@ class RunClaims:
         self._tries_parked = True
         self._wake.set()
 
-    def rest(self) -> None:
-        """Claim nothing for a moment: others are to have what is due."""
-        self._rests_until = self._worker.loop.time() + _REST_SECONDS
-        self._worker.loop.call_later(_REST_SECONDS + _CLOCK_TICK_SECONDS, self.wake)  # loops may ring a tick too early
+    def rest(self, seconds: float) -> None:
+        """Claim nothing for so long: others are to have what was just given back."""
+        self._rests_until = self._worker.loop.time() + seconds
+        self._worker.loop.call_later(seconds + _CLOCK_TICK_SECONDS, self.wake)  # loops may ring a tick too early
 
     @property
     def _is_resting(self) -> bool:
@@ -109,8 +108,6 @@ class RunClaims:
 
     async def _claim_all(self) -> None:
         worker = self._worker
-        if not self._is_resting:
-            self._let_others_first()
         # Once the lease is held again these are woken, and by a timer once they have rested.
         while worker.is_claiming and worker.lease.is_held and not self._is_resting:
             if worker.room <= 0:
@@ -128,12 +125,6 @@ class RunClaims:
             # What is left, or came due since, is told by the next due time, which is asked for now.
             if not claimed or (len(claimed) < limit and not self._tries_parked):
                 return
-
-    def _let_others_first(self) -> None:
-        """Rest once before a claim, if others have free slots for what would wait here."""
-        self._has_let_others = not self._has_let_others and self._worker.sharing.lets_others_first
-        if self._has_let_others:
-            self.rest()
 
     async def _claim(self, limit: int) -> list[ClaimedRun]:
         worker = self._worker
@@ -341,6 +332,5 @@ def _has_transactions(state: RunState, registry: Registry) -> bool:
 
 
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
-_REST_SECONDS = 0.5
 _CLOCK_TICK_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 24 * 3600.0

@@ -17,9 +17,7 @@ run costs a commit, a claim and a replay.
 **When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
 double of its slots; who was given too much gives it on, and who closes has none.
 
-**To whom.** What is given is not addressed: whoever comes first claims it. But who is loaded, and knows since its last
-look that others have free slots, lets these come first: it rests for a moment before each claim. What it does get, as
-where these have less room by now than they announced, it gives on.
+**Limits.** Who claims what was given is whoever comes first: it may be another loaded worker, which gives it on.
 """
 
 from collections import Counter
@@ -49,7 +47,7 @@ class WorkSharing:
         self._announced = Serving()
         self._code: tuple[str, str] | None = None
         self._waited: frozenset[_Name] = frozenset()
-        self._is_looking = self._others_have_room = False
+        self._is_looking = False
 
     def look_soon(self) -> None:
         """Have a look, which nobody waits for."""
@@ -78,22 +76,11 @@ class WorkSharing:
             await worker.store.announce(serving)
             self._announced = serving
         waited, self._waited = self._waited, frozenset()
-        room = self._room_of(await worker.store.list_servers()) if self._is_loaded else Counter[str]()
-        self._others_have_room = False
-        if room:
+        is_loaded = worker.is_claiming and any(worker.dispatcher.waiting_for_slots())
+        if is_loaded and (room := self._room_of(await worker.store.list_servers())):
             waiting = list(islice(worker.dispatcher.waiting_for_slots(), _LOOKED_AT))
-            self._others_have_room = any(call.executor in room for call in waiting)
             self._waited = frozenset(map(_name, waiting))
             self._give(_spare(call for call in waiting if _name(call) in waited), room)
-
-    @property
-    def _is_loaded(self) -> bool:
-        return self._worker.is_claiming and any(self._worker.dispatcher.waiting_for_slots())
-
-    @property
-    def lets_others_first(self) -> bool:
-        """Whether others have free slots for what this worker would only have wait, as far as it knows."""
-        return self._others_have_room and self._is_loaded
 
     def forget(self) -> None:
         """Announce anew with the next look: the session may have been taken for dead, and forgotten."""
@@ -132,7 +119,7 @@ class WorkSharing:
             if given >= _GIVEN_AT_ONCE or not room:
                 break
         if given:
-            self._worker.claims.rest()
+            self._worker.claims.rest(_REST_SECONDS)
 
 
 _Name = tuple[RunKey, Operation, int]
@@ -166,3 +153,5 @@ def _kinds(serving: Serving) -> tuple[object, ...]:
 
 _GIVEN_AT_ONCE: Final = 100
 _LOOKED_AT: Final = 10_000
+_REST_SECONDS: Final = 0.5
+"""How long who has given runs away claims none: they would come back."""
