@@ -12,7 +12,7 @@ from perdure.errors import (
 )
 from perdure.stores.postgres.connection import driver_errors
 
-__all__ = ["has_ended", "is_contention", "is_lost", "is_unknown_table", "store_error", "transaction_is_over"]
+__all__ = ["has_ended", "is_contention", "is_lost", "is_unknown_table", "may_be_of_one", "store_error", "transaction_is_over"]
 
 
 def is_lost(error: BaseException) -> bool:
@@ -32,6 +32,13 @@ def is_contention(error: BaseException) -> bool:
     """Whether a transaction was undone since another was in its way, or has changed a table meanwhile: it may succeed
     when it is tried again at once."""
     return _state(error) in _CONTENTION or _is_of_older_table(error)
+
+
+def may_be_of_one(error: BaseException) -> bool:
+    """Whether a statement about many things failed by one of them, perhaps, and would not without it: by damage, by a
+    value that cannot be, or by what takes too long."""
+    state = _state(error)
+    return state.startswith(_OF_DATA) or state == _CANCELED or isinstance(error, ValueError)  # a driver's, of a value
 
 
 def transaction_is_over(error: BaseException) -> bool:
@@ -105,6 +112,8 @@ _UNKNOWN: Final = frozenset({"42P01", "3F000"})
 _NO_TRANSACTION: Final = frozenset({"25P01", "3B001"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _FULL_STATES: Final = frozenset({"53100"})
+_OF_DATA: Final = ("XX", "22", "54")
+_CANCELED: Final = "57014"
 _CORRUPT_STATES: Final = frozenset({"XX001", "XX002"})
 _READ_ONLY_STATE: Final = "25006"
 _NO_PRIVILEGE: Final = "42501"

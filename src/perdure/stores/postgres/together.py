@@ -2,8 +2,9 @@
 server's look at it, whatever it asks for. As with commits, nobody waits for others to come: one that finds a free
 connection goes alone, and what comes while all are in use goes together.
 
-**Nobody meets what is wrong with another's question.** What cannot be answered together, as where the server finds a
-damaged page, is asked again one by one; only a server that cannot be reached, or is silent, has all of them fail.
+**Nobody meets what is wrong with another's question.** Where the server finds a damaged page, or what is asked takes too
+long, the questions are asked again by halves, until one that fails is alone; a server that cannot be reached, is silent,
+or answers nobody has all of them fail.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.faults import may_be_of_one
 
 __all__ = ["AskStore", "Together"]
 
@@ -87,12 +89,12 @@ class Together(Generic[Question, Answer]):
         async def ask(connection: Connection) -> Sequence[Answer]:
             if not asked:
                 asked.extend(self._take())
-            return await self._ask(connection, [question for question, _ in asked])
+            return await self._ask(connection, [question for question, _ in asked]) if asked else ()
 
         try:
             pairs = list(zip(asked, await self._store(ask), strict=True))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who have asked
-            if not asked:
+            if not asked:  # there was no connection
                 asked.extend(self._take())
             return error
         for (_, answer), found in pairs:
@@ -101,17 +103,15 @@ class Together(Generic[Question, Answer]):
         return None
 
     async def _part(self, asked: Sequence[_Asked[Question, Answer]], error: Exception) -> None:
-        """Ask one by one what could not be answered together."""
-        if len(asked) == 1 or isinstance(error, OSError):
+        """Ask by halves what could not be answered together."""
+        if len(asked) <= 1 or not may_be_of_one(error):
             _refuse(asked, error)
             return
-        for number, one in enumerate(asked):
-            its_error = await self._try([one])
-            if isinstance(its_error, OSError):
-                _refuse(asked[number:], its_error)
-                return
+        middle = len(asked) // 2
+        for half in (asked[:middle], asked[middle:]):
+            its_error = await self._try(list(half))
             if its_error is not None:
-                _refuse([one], its_error)
+                await self._part(half, its_error)
 
     def _take(self) -> list[_Asked[Question, Answer]]:
         """Take what is asked now, and nobody has given up; what comes from here on, and what is too much, is the next
