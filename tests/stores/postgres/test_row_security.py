@@ -22,9 +22,8 @@ from perdure.ports.agenda import AgendaQuery
 from perdure.ports.store import LockQuery, RunQuery
 from perdure.ports.tasks import TaskQuery
 from perdure.ports.verification import VerificationWish
-from perdure.stores.postgres import reading, row_security, schema, securing, sessions, statements
+from perdure.stores.postgres import reading, row_security, schema, securing, sessions, statements, task_lines
 from perdure.stores.postgres.row_security import Binding, RowSecurity
-from perdure.stores.postgres.standing import MISSING
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.postgres.task_lines import TaskLines
 from perdure.stores.sql.migrations import Migration
@@ -277,20 +276,25 @@ async def test_a_role_that_an_older_library_has_bound_is_told_what_to_do(url: st
 
 
 MANY_TASKS: Final = """
-INSERT INTO tasks (run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest, share)
-SELECT number, 1, 1, 'b', 'gpu', 'render', 2, 0, '', '', 'b' || chr(31) FROM generate_series(1, $1::integer) AS number
+INSERT INTO tasks (
+    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest, share
+)
+SELECT number, 1, 1, $2::varchar, 'gpu', 'render', 2, number, '', '', $2 || chr(31) || 'tenant'
+FROM generate_series(1, $1::integer) AS number
 """
 
 
 async def test_who_looks_at_all_that_wait_passes_over_no_tasks_of_another_namespace(
     url: str, roles: tuple[str, str]
 ) -> None:
-    await PostgresHarness(url).execute(MANY_TASKS, MANY)
-    own, bound = by(roles[0], url), (["", "a\x1f"], ["\x01", "a "])
-    assert await looked_at(PostgresHarness(own), MISSING, ["gpu"], *bound) <= 50
+    harness = PostgresHarness(url)
+    await harness.execute(MANY_TASKS, MANY, "b")
+    own = by(roles[0], url)
+    bound = [["", "a\x1f"], ["\x01", "a "]]
+    assert await looked_at(PostgresHarness(own), task_lines._MISSING, ["gpu"], *bound) <= 50
     session = await session_of(url, roles[0])
     lines = TaskLines(await PostgresHarness(own).connection(), TaskTurns(), served(), owner=session.worker, now=START)
-    assert await lines._ranges() == bound
+    assert await lines._ranges() == tuple(bound)
     await lines._connection.close()
     await session.store.close()
 

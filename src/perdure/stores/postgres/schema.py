@@ -43,8 +43,8 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
     """Create or upgrade the tables.
 
     Raises StoreCorruptError for tables of another program, SchemaTooNewError for a newer Perdure's that this one cannot
-    use, UsageError where this role lacks rights on them; all are left as they are. Where the server ends it, as the one
-    of two that are in each other's way, it is done once more.
+    use; both are left as they are. Where the server ends it, as the one of two that are in each other's way, it is done
+    once more.
     """
     for _ in range(_MOST_ATTEMPTS - 1):
         try:
@@ -72,7 +72,6 @@ async def _prepare(connection: Connection, *, schema: str, location: str, now: T
             await _demand_expanded(connection, len(applied), location=location)
         elif len(applied) < len(known):
             await _migrate(connection, known[common:], schema=schema, now=now)
-        await row_security.demand_rights(connection, schema=schema, location=location)
 
 
 async def _take_turn(connection: Connection, *, location: str) -> None:

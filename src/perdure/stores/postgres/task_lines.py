@@ -7,8 +7,8 @@ turn sees all that was claimed before, and decides alone. Who serves other queue
 **What a claim reads.** The first rows of those who share, as many as it may take tasks, and the first tasks of these, a
 few of each where there are many. Where a decision comes to what was not read, it is made again once that is.
 
-**Rows of who shares** are made by the transactions that queue tasks (`standing`), and removed by claims. A claim does
-not see the task of a transaction under way, which found the row in its place: so both lock the share, who queues with
+**Rows of who shares** are made by the transactions that queue tasks (`STAND`), and removed by claims. A claim does not
+see the task of a transaction under way, which found the row in its place: so both lock the share, who queues with
 others that do, and a claim only where nobody is in the way. It waits for nobody, and who queues for one claim at most.
 """
 
@@ -21,19 +21,11 @@ from typing import Any, Final
 from perdure.kernel.identity import Operation, RunKey, WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.tasks import SEPARATOR
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.tasks import SKEW_MICROSECONDS, ServedTasks, TaskCost
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import TASK_COLUMNS
-from perdure.stores.postgres.standing import (
-    DELETE_UNSOUND,
-    FORGIVEN,
-    IDLE,
-    LOCK_SHARES,
-    MISSING,
-    SETS,
-    STAND_MISSING,
-)
+from perdure.stores.postgres.standing import LOCK_OF_SHARE, SETS, STAND
 from perdure.stores.task_shares import (
     Choice,
     Line,
@@ -206,9 +198,9 @@ class TaskLines:
         looked_at = [share for share in {**self._passed, **self._forgiven} if not self._is_last(share)]
         if not looked_at:
             return []
-        locked = {_share_of(row) for row in await self._connection.fetch(LOCK_SHARES, *_columns(looked_at))}
+        locked = {_share_of(row) for row in await self._connection.fetch(_LOCK_SHARES, *_columns(looked_at))}
         asked = [share for share in looked_at if share in locked]
-        idle = {_share_of(row) for row in await self._connection.fetch(IDLE, *_columns(asked))} if asked else ()
+        idle = {_share_of(row) for row in await self._connection.fetch(_IDLE, *_columns(asked))} if asked else ()
         return [share for share in asked if share in idle]
 
     def _is_last(self, share: Share) -> bool:
@@ -219,9 +211,9 @@ class TaskLines:
 
     async def _sweep(self, queues: Sequence[str]) -> None:
         """Have rows that no Perdure wrote made anew, those made that are missing, and debts forgiven."""
-        await self._connection.execute(DELETE_UNSOUND, queues)
+        await self._connection.execute(_DELETE_UNSOUND, queues)
         await self._stand(queues)
-        for row in await self._connection.fetch(FORGIVEN, queues, self._now):
+        for row in await self._connection.fetch(_FORGIVEN, queues, self._now):
             self._lines.setdefault((row["queue"], Priority(row["priority"])), Line(*_share_of(row)[:2], Shares()))
             self._add([row])
             self._forgiven[_share_of(row)] = None
@@ -230,9 +222,9 @@ class TaskLines:
         """Make rows for those of whom something waits, and who have none; return whether any were."""
         missing = [
             (row["namespace"], *_share_of(row), row["since"])
-            for row in await self._connection.fetch(MISSING, queues, *await self._ranges())
+            for row in await self._connection.fetch(_MISSING, queues, *await self._ranges())
         ]
-        return bool(missing) and bool(await self._connection.fetch(STAND_MISSING, *_columns(missing)))
+        return bool(missing) and bool(await self._connection.fetch(_STAND_MISSING, *_columns(missing)))
 
     async def _ranges(self) -> tuple[list[str], list[str]]:
         """Return the least texts of shares of this role's namespaces, and what is after the greatest."""
@@ -341,6 +333,81 @@ _ROWS_OF: Final = f"""
 SELECT {_ROW} FROM unnest($1::varchar[], $2::smallint[], $3::varchar[]) AS n (queue, priority, share)
 JOIN task_shares ON {_OF_LINE} AND task_shares.share = n.share
 """  # noqa: S608 - texts above
+
+# queues, classes, shares; those that nobody else has locked, who queues a task
+_LOCK_SHARES: Final = f"""
+SELECT queue, priority, share FROM unnest($1::varchar[], $2::smallint[], $3::varchar[]) AS n (queue, priority, share)
+WHERE pg_try_advisory_xact_lock({LOCK_OF_SHARE})
+"""  # noqa: S608 - texts of ours
+
+_WAITS: Final = """
+SELECT FROM sets JOIN tasks ON tasks.queue = sets.kept_under AND tasks.labels = sets.labels
+    AND tasks.priority = n.priority AND tasks.share = n.share AND tasks.owner IS NULL
+WHERE sets.queue = n.queue
+"""
+
+# queues, classes, shares
+_IDLE: Final = f"""
+WITH RECURSIVE {SETS}
+SELECT queue, priority, share FROM unnest($1::varchar[], $2::smallint[], $3::varchar[]) AS n (queue, priority, share)
+WHERE NOT EXISTS ({_WAITS})
+"""  # noqa: S608 - texts above
+
+# queues, now
+_FORGIVEN: Final = f"""
+WITH RECURSIVE {SETS}
+SELECT n.queue, n.priority, n.share, tag, n.clock, since, at, namespace, latest.clock AS latest
+FROM task_shares AS n CROSS JOIN LATERAL (SELECT max(clock) AS clock FROM task_shares WHERE {_OF_LINE}) AS latest
+WHERE n.queue = ANY ($1) AND tag > '-infinity' AND tag <> 0
+    AND (tag - latest.clock) * {MICROSECONDS_PER_SECOND} <= greatest($2::bigint - at, 0) AND NOT EXISTS ({_WAITS})
+ORDER BY n.queue, n.priority, n.share
+"""  # noqa: S608 - texts above
+
+# queues
+_DELETE_UNSOUND: Final = """
+DELETE FROM task_shares WHERE queue = ANY ($1::varchar[])
+    AND (tag NOT BETWEEN -1e15 AND 1e15 AND tag <> '-infinity' OR clock NOT BETWEEN -1e15 AND 1e15)
+"""
+
+# queues, the least texts of shares that are looked for, and what is after the greatest; by one step of the index for
+# each share of a class
+_MISSING: Final = f"""
+WITH RECURSIVE {SETS}, steps AS (
+    SELECT sets.*, ranges.*, priorities.*, found.*
+    FROM sets CROSS JOIN unnest($2::varchar[], $3::varchar[]) AS ranges (first, after_last)
+    CROSS JOIN generate_series(0, 4) AS priorities (priority) CROSS JOIN LATERAL (
+        SELECT share, queued_at, namespace FROM tasks
+        WHERE tasks.queue = sets.kept_under AND tasks.labels = sets.labels AND owner IS NULL
+            AND tasks.priority = priorities.priority
+            AND tasks.share >= ranges.first AND tasks.share < ranges.after_last
+        ORDER BY share, queued_at, run_key, operation LIMIT 1
+    ) AS found
+    UNION ALL
+    SELECT steps.queue, steps.kept_under, steps.labels, steps.first, steps.after_last, steps.priority, found.*
+    FROM steps CROSS JOIN LATERAL (
+        SELECT share, queued_at, namespace FROM tasks
+        WHERE tasks.queue = steps.kept_under AND tasks.labels = steps.labels AND owner IS NULL
+            AND tasks.priority = steps.priority AND tasks.share > steps.share AND tasks.share < steps.after_last
+        ORDER BY share, queued_at, run_key, operation LIMIT 1
+    ) AS found
+)
+SELECT queue, priority, share, min(queued_at) AS since, min(namespace) AS namespace FROM steps
+WHERE NOT EXISTS (
+    SELECT FROM task_shares
+    WHERE task_shares.queue = steps.queue AND task_shares.priority = steps.priority AND task_shares.share = steps.share
+)
+GROUP BY queue, priority, share ORDER BY queue, priority, share
+"""  # noqa: S608 - texts of ours
+
+# namespaces, queues, classes, shares, since when; not of those that somebody who queues a task has locked, and makes
+_STAND_MISSING: Final = f"""
+WITH n AS (
+    SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::smallint[], $4::varchar[], $5::bigint[])
+        AS n (namespace, queue, priority, share, queued_at)
+    WHERE pg_try_advisory_xact_lock({LOCK_OF_SHARE})
+)
+{STAND} RETURNING true
+"""  # noqa: S608 - texts of ours
 
 # whether policies keep rows from this role
 _IS_BOUND: Final = "SELECT row_security_active('tasks')"
