@@ -122,17 +122,13 @@ class TaskLines:
 
     def _add(self, rows: Iterable[Record]) -> None:
         """Add rows that were not read before to their lines."""
-        read: dict[_LineKey, dict[str, Tag]] = {}
         for row in rows:
-            queue, priority, share = _share_of(row)
-            stored = self._stored.setdefault((queue, priority), {})
+            key, share = (row["queue"], Priority(row["priority"])), row["share"]
+            line, stored = self._lines[key], self._stored.setdefault(key, {})
             if share not in stored and is_sound_tag(_had(row), row["clock"], row["since"], row["at"]):
-                tag = Tag(_had(row), Timestamp(row["since"]), Timestamp(row["at"]))
-                stored[share] = read.setdefault((queue, priority), {})[share] = tag
+                stored[share] = Tag(_had(row), Timestamp(row["since"]), Timestamp(row["at"]))
                 self._namespaces[share] = row["namespace"]
-        for key, tags in read.items():
-            line = self._lines[key]
-            self._keep(line, Shares({**line.shares.tags, **tags}, line.shares.clock))
+                self._keep(line, Shares({**line.shares.tags, share: stored[share]}, line.shares.clock))
 
     def _keep(self, line: Line, shares: Shares) -> None:
         self._lines[line.queue, line.priority] = line._replace(shares=shares)

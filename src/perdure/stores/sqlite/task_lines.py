@@ -165,8 +165,7 @@ class TaskLines:
         """Look at all who share the queues that are served."""
         for queue in self._labels:
             for priority in Priority:
-                self._lines.setdefault((queue, priority), Line(queue, priority, Shares()))
-                self._read(queue, priority, most=_ALL)
+                self._line(queue, priority, most=_ALL)
                 self._has_found_more(self._lines[queue, priority])
                 forgiven = self._lines[queue, priority].shares.forgiven(now=self._now)
                 self._forgiven.update(((queue, priority, who), None) for who in sorted(forgiven))

@@ -75,16 +75,6 @@ class SharingConformance:
         await session.store.correct_costs([refund_of(claimed)], now=START)
         assert tenants(await claims(session, limit=2)) == "ab"
 
-    async def test_what_is_put_right_for_one_changes_nothing_for_others(self, harness: StoreHarness) -> None:
-        """Also where a worker looks at all who share its queues, as each second."""
-        session = await harness.session()
-        await queue(session, "abcdefgh" * 2)
-        [first, *_] = await claims(session, limit=5)
-        costs = [cost_of(first, 1.5)]
-        claimed = await session.store.claim_tasks(now=later(5), limit=3, served=served(), costs=costs)
-        assert tenants(claimed) == "fgh"
-        assert tenants(await claims(session, now=later(5), limit=2)) == "bc"
-
     async def test_a_better_class_is_first_whoever_has_had_what(self, harness: StoreHarness) -> None:
         session = await harness.session()
         await queue(session, "ababab")
