@@ -151,28 +151,9 @@ async def test_a_claim_of_tasks_looks_at_none_that_demand_other_labels(
         await harness.execute(MANY_TASKS, first * MANY, labels, None, None)
     if knows:
         await harness.execute("VACUUM ANALYZE tasks")
-    line: tuple[object, ...] = (["gpu"], ["gpu=a100"], ["gpu"], [2], [""])
-    assert await looked_at(harness, task_lines._HEADS, *line, ["render"], 7, START, 10, [], []) <= 150
-
-
-MANY_SHARES = """
-INSERT INTO task_shares (namespace, queue, priority, share, tag, clock, since, at)
-SELECT 'default', 'gpu', 2, 'default' || chr(31) || number,
-    CASE WHEN number % 2 = 0 THEN '-infinity' ELSE number::float8 END, number, number, 0
-FROM generate_series(1, $1::integer) AS number
-"""
-
-
-@pytest.mark.parametrize("knows", [False, True], ids=["statistics of before", "statistics of now"])
-async def test_a_claim_of_tasks_looks_at_no_more_of_those_who_share_a_queue_than_it_takes_tasks(
-    harness: PostgresHarness, *, knows: bool
-) -> None:
-    await harness.session("whoever makes the tables")
-    await harness.execute("VACUUM ANALYZE task_shares")
-    await harness.execute(MANY_SHARES, MANY)
-    if knows:
-        await harness.execute("VACUUM ANALYZE task_shares")
-    assert await looked_at(harness, task_lines._ROWS, ["gpu"] * 5, [0, 1, 2, 3, 4], 4) <= 60
+    assert await looked_at(harness, task_lines._LINES, ["gpu", "cpu"], ["gpu=a100"], ["gpu"]) <= 300
+    line: tuple[object, ...] = (["gpu"], ["gpu=a100"], [2], [""])
+    assert await looked_at(harness, task_lines._HEADS, *line, ["render"], 7, START, 10, [], []) <= 100
 
 
 async def test_when_a_task_is_kept_no_longer_is_known_without_a_look_at_all(harness: PostgresHarness) -> None:

@@ -22,16 +22,13 @@ from perdure.ports.agenda import AgendaQuery
 from perdure.ports.store import LockQuery, RunQuery
 from perdure.ports.tasks import TaskQuery
 from perdure.ports.verification import VerificationWish
-from perdure.stores.postgres import reading, row_security, schema, securing, sessions, statements, task_lines
+from perdure.stores.postgres import reading, row_security, schema, securing, sessions, statements
 from perdure.stores.postgres.row_security import Binding, RowSecurity
 from perdure.stores.postgres.store import PostgresStore
-from perdure.stores.postgres.task_lines import TaskLines
 from perdure.stores.sql.migrations import Migration
-from perdure.stores.task_shares import TaskTurns
 from perdure.testing.store_conformance import START, StoreConformance, StoreHarness, StoreSession
 from perdure.testing.store_conformance.harness import FAR, LEASE_SECONDS, creation, later
 from perdure.testing.store_conformance.reading import HOSTILE_NAMES
-from perdure.testing.store_conformance.tasks import served
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.postgres_server import PostgresServer, emptied, until_waiting, value
 from tests.stores.postgres.test_plans import MANY, looked_at, put_many
@@ -272,30 +269,6 @@ async def test_a_role_that_an_older_library_has_bound_is_told_what_to_do(url: st
         await session_of(url, roles[0])
     await secured(url, roles[0], "a")
     session = await session_of(url, roles[0])
-    await session.store.close()
-
-
-MANY_TASKS: Final = """
-INSERT INTO tasks (
-    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest, share
-)
-SELECT number, 1, 1, $2::varchar, 'gpu', 'render', 2, number, '', '', $2 || chr(31) || 'tenant'
-FROM generate_series(1, $1::integer) AS number
-"""
-
-
-async def test_who_looks_at_all_that_wait_passes_over_no_tasks_of_another_namespace(
-    url: str, roles: tuple[str, str]
-) -> None:
-    harness = PostgresHarness(url)
-    await harness.execute(MANY_TASKS, MANY, "b")
-    own = by(roles[0], url)
-    bound = [["", "a\x1f"], ["\x01", "a "]]
-    assert await looked_at(PostgresHarness(own), task_lines._MISSING, ["gpu"], *bound) <= 50
-    session = await session_of(url, roles[0])
-    lines = TaskLines(await PostgresHarness(own).connection(), TaskTurns(), served(), owner=session.worker, now=START)
-    assert await lines._ranges() == tuple(bound)
-    await lines._connection.close()
     await session.store.close()
 
 

@@ -11,7 +11,6 @@ from perdure.kernel.options import ActivityOptions
 from perdure.ports.tasks import TaskQuery, encode_task
 from perdure.ports.verification import VerificationWish
 from perdure.stores.postgres.connection import Connection
-from perdure.stores.postgres.standing import LOCK_OF_SHARE
 from perdure.stores.sql.chain import digest_of_task
 from perdure.testing.store_conformance.harness import FAR, START, StoreSession, later
 from perdure.testing.store_conformance.tasks import change, claims, hear_of_queued, served, task
@@ -158,59 +157,3 @@ async def test_a_share_of_many_is_read_on_where_too_few_of_its_tasks_were_read(s
     found = await claims(session, limit=16)
     assert len(found) == 16
     assert len({(one.claim.run_key, one.claim.operation) for one in found}) == 16
-
-
-# --- who shares a queue -----------------------------------------------------------------------------------------------
-
-SHARES = "SELECT array_agg(split_part(share, chr(31), 2) ORDER BY share) FROM task_shares"
-LOCK = f"SELECT %s({LOCK_OF_SHARE}) FROM (VALUES ('gpu', 'default' || chr(31) || 'a')) AS n (queue, share)"
-
-
-async def test_the_row_of_whoever_queues_a_task_meanwhile_is_not_removed(
-    harness: PostgresHarness, session: StoreSession, others: Connection
-) -> None:
-    """The claim does not see that task, and whoever queues it has found the row there."""
-    run = await session.hold()
-    await change(session, run, queued=[task(run, number, tenant="abc"[number - 1]) for number in (1, 2, 3)])
-    assert len(await claims(session)) == 3
-    await others.execute(LOCK % "pg_advisory_xact_lock_shared")
-    assert await claims(session, now=later(9)) == []
-    assert await harness.fetchval(SHARES) == ["a"]
-    await others.execute("COMMIT")
-
-
-async def test_who_queues_a_task_waits_for_a_claim_that_removes_the_row_of_its_share(
-    harness: PostgresHarness, session: StoreSession, others: Connection
-) -> None:
-    run = await session.hold()
-    await others.execute(LOCK % "pg_advisory_xact_lock")
-    async with asyncio.TaskGroup() as group:
-        group.create_task(change(session, run, queued=[task(run, 1, tenant="a")]))
-        await until_waiting(harness.url, 1)
-        await others.execute("COMMIT")
-    assert await harness.fetchval(SHARES) == ["a"]
-
-
-async def test_tasks_of_an_engine_that_makes_no_rows_of_who_shares_are_claimed_in_their_turn(
-    harness: PostgresHarness, session: StoreSession
-) -> None:
-    """At once where too few others wait, and else by a look at all in each second."""
-    run = await session.hold()
-    queued = [task(run, number, tenant="ab"[number % 2]) for number in range(1, 9)]
-    await change(session, run, queued=queued)
-    await harness.execute("DELETE FROM task_shares")
-    assert len(await claims(session, limit=4)) == 4
-    await harness.execute("DELETE FROM task_shares WHERE share LIKE '%a'")
-    assert [one.task.origin.tenant for one in await claims(session, now=later(0.5), limit=1)] == ["b"]
-    assert [one.task.origin.tenant for one in await claims(session, now=later(1), limit=1)] == ["a"]
-    await harness.execute("DELETE FROM task_shares")
-    assert len(await claims(session, now=later(1.5))) == 2
-
-
-@pytest.mark.parametrize("damage", ["tag = 'NaN'", "tag = 'infinity'", "clock = 'NaN'"])
-async def test_turns_that_are_damaged_begin_anew(harness: PostgresHarness, session: StoreSession, damage: str) -> None:
-    run = await session.hold()
-    await change(session, run, queued=[task(run, number, tenant="ab"[number % 2]) for number in range(1, 9)])
-    assert len(await claims(session, limit=2)) == 2
-    await harness.execute(f"UPDATE task_shares SET {damage}")
-    assert len(await claims(session, now=later(2))) == 6

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 import pytest
+from asyncpg import CannotConnectNowError, TooManyConnectionsError
 
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.together import Together
@@ -35,6 +36,8 @@ class Store:
 
 class DamagedPageError(Exception):
     """What a server raises of a statement that meets one."""
+
+    sqlstate = "XX001"
 
 
 def questions_to(store: Store, *, most: int = 100) -> Together[int, int]:
@@ -83,7 +86,7 @@ async def test_a_large_question_goes_alone_and_small_ones_together() -> None:
     assert store.asked == [[3, 4], [50], [5, 5], [1]]
 
 
-async def test_what_cannot_be_answered_together_is_asked_one_by_one_and_fails_alone() -> None:
+async def test_what_cannot_be_answered_together_is_asked_by_halves_and_fails_alone() -> None:
     store = Store()
 
     async def answer(connection: Connection, numbers: Sequence[int]) -> list[int]:
@@ -96,20 +99,28 @@ async def test_what_cannot_be_answered_together_is_asked_one_by_one_and_fails_al
     found = await asyncio.gather(*map(questions.ask, (1, 2, 3)), return_exceptions=True)
     assert isinstance(found[1], DamagedPageError)
     assert [found[0], found[2]] == [10, 30]
-    assert store.asked == [[1, 2, 3], [1], [2], [3]]
+    assert store.asked == [[1, 2, 3], [1], [2, 3], [2], [3]]
 
 
-async def test_where_the_server_goes_while_they_are_asked_one_by_one_no_more_is_asked() -> None:
+@pytest.mark.parametrize("trouble", [TooManyConnectionsError("full"), CannotConnectNowError("starts"), OSError("gone")])
+async def test_a_server_that_answers_nobody_is_not_asked_by_each(trouble: Exception) -> None:
     store = Store()
+    store.trouble = trouble
+    found = await asyncio.gather(*map(questions_to(store).ask, (1, 2, 3)), return_exceptions=True)
+    assert found == [trouble] * 3
+    assert store.asked == [[1, 2, 3]]
 
-    async def answer(connection: Connection, numbers: Sequence[int]) -> list[int]:
-        await store.answer(connection, numbers)
-        raise DamagedPageError if len(numbers) > 1 else OSError("unreachable")
 
-    questions = Together(store, answer, most=100)
-    found = await asyncio.gather(*map(questions.ask, (1, 2, 3)), return_exceptions=True)
-    assert [str(one) for one in found] == ["unreachable"] * 3
-    assert store.asked == [[1, 2, 3], [1]]
+async def test_what_all_have_given_up_is_not_asked() -> None:
+    store = Store()
+    questions = questions_to(store)
+    asking = await wait_while_none_is_free(questions, store, 1, 2)
+    for one in asking:
+        one.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    store.turns.release()
+    assert await questions.ask(3) == 30
+    assert store.asked == [[3]]
 
 
 async def test_an_answer_too_few_is_an_error_of_all_and_leaves_nobody_waiting() -> None:

@@ -16,7 +16,6 @@ from perdure.ports.verification import VerificationWish
 from perdure.stores.sql import tasks as statements
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import START, StoreSession
-from perdure.testing.store_conformance.harness import later
 from perdure.testing.store_conformance.tasks import change, claims, task, waiting
 from tests.damaging import break_leaves, break_page, change_any, pages_of, read_page, write_page
 
@@ -138,40 +137,6 @@ async def test_turns_that_are_damaged_begin_anew(session: StoreSession, change_o
     await claims(session, limit=2)
     change_any(Path(session.store.location), "task_shares", f"UPDATE task_shares SET {change_of_tags}")
     assert len(await claims(session)) == 6
-
-
-async def test_whoever_lacks_a_row_among_those_who_share_is_served_all_the_same(session: StoreSession) -> None:
-    """At once where too few others wait, and else by a look at all in each second."""
-    run = await session.hold()
-    await change(session, run, queued=[task(run, number, tenant="ab"[number % 2]) for number in range(1, 9)])
-    path = Path(session.store.location)
-    change_rows(path, "DELETE FROM task_shares")
-    assert len(await claims(session, limit=4)) == 4
-    change_rows(path, "DELETE FROM task_shares WHERE share LIKE '%a'")
-    assert [one.task.origin.tenant for one in await claims(session, now=later(0.5), limit=1)] == ["b"]
-    assert [one.task.origin.tenant for one in await claims(session, now=later(1), limit=1)] == ["a"]
-    change_rows(path, "DELETE FROM task_shares")
-    assert len(await claims(session, now=later(1.5))) == 2
-
-
-@pytest.mark.parametrize("index", ["sqlite_autoindex_task_shares_1", "task_shares_in_order", "task_shares_by_clock"])
-async def test_where_who_shares_cannot_be_read_or_noted_tasks_are_queued_and_claimed(
-    session: StoreSession, index: str
-) -> None:
-    run = await session.hold()
-    await change(session, run, queued=[task(run, number, tenant=f"{number}") for number in range(1, 200)])
-    for page in pages_of(Path(session.store.location), index):
-        break_page(Path(session.store.location), page)
-    await change(session, run, queued=[task(run, 200, tenant="new")])
-    assert len(await claims(session, limit=300)) == 200
-
-
-async def test_a_claim_reads_no_more_of_who_share_a_queue_than_it_takes_tasks(session: StoreSession) -> None:
-    connection = apsw.Connection(session.store.location)
-    explained = connection.execute(f"EXPLAIN QUERY PLAN {statements.SHARES_IN_ORDER}", ("gpu", 2, 10))
-    steps = [step for *_, step in explained if "task_shares" in step or "TEMP" in step]
-    connection.close()
-    assert all(step.startswith("SEARCH task_shares USING") for step in steps), steps
 
 
 async def test_a_damaged_page_of_tasks_keeps_no_task_on_others_from_being_claimed(
@@ -341,13 +306,13 @@ async def test_who_has_a_run_in_memory_hears_that_its_task_is_damaged(tmp_path: 
     ("statement", "parameters"),
     [
         (statements.LABELS_OF_TASKS, ("gpu",)),
-        (statements.WAITING_SHARES, ("gpu", b"", 2)),
-        (statements.SHARE_WAITS, ("gpu", b"", 2, b"")),
+        (statements.FIRST_SHARE, ("gpu", b"", 2, b"")),
+        (statements.NEXT_SHARE, ("gpu", b"", 2, b"")),
         (statements.CLAIMABLE_TASKS, ("gpu", b"", 2, b"", '["render"]', 7, START, START, 10)),
         (statements.NEXT_TASK, ("gpu", START, 7, START)),
         (statements.LET_TASKS_GO, (7,)),
     ],
-    ids=["labels", "waiting shares", "share waits", "claimable", "next", "let go"],
+    ids=["labels", "first share", "next share", "claimable", "next", "let go"],
 )
 async def test_claims_search_an_index_and_sort_nothing(
     session: StoreSession, statement: str, parameters: tuple[str | bytes | int, ...]

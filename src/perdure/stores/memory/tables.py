@@ -16,7 +16,7 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Changes, RunSummary
 from perdure.ports.tasks import Serving
 from perdure.stores.memory.agenda import Agenda
-from perdure.stores.task_shares import Shares, TaskTurns
+from perdure.stores.task_shares import Shares
 
 __all__ = [
     "Entry",
@@ -99,7 +99,7 @@ class MemoryDatabase:
             "locks": [msgspec.structs.asdict(self.locks[position]) for position in sorted(self.locks)],
             "tasks": [msgspec.structs.asdict(self.tasks[key]) for key in sorted(self.tasks)],
             "task_shares": [
-                {"queue": queue, "priority": priority, "share": share, "tag": tag.had, "since": tag.since}
+                {"queue": queue, "priority": priority, "share": share, "tag": tag.had}
                 for (queue, priority), shares in sorted(self.task_shares.items())
                 for share, tag in sorted(shares.tags.items())
             ],
@@ -192,7 +192,6 @@ class Session(msgspec.Struct, kw_only=True):
     known_time: Timestamp = Timestamp(0)
     lease_until: Timestamp | None = None
     serving: Serving | None = None
-    turns: TaskTurns = msgspec.field(default_factory=TaskTurns)
     is_dead: bool = False
 
 

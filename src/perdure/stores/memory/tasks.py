@@ -27,17 +27,7 @@ from perdure.ports.tasks import (
 from perdure.stores.memory.inboxes import put, wake_for
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Session, TaskRow
 from perdure.stores.task_messages import start_told
-from perdure.stores.task_shares import (
-    Line,
-    Place,
-    Share,
-    Shares,
-    Waiting,
-    charge,
-    choose,
-    comers,
-    corrected,
-)
+from perdure.stores.task_shares import Line, Place, Shares, Waiting, charge, choose, corrected
 
 __all__ = [
     "change_tasks",
@@ -87,7 +77,6 @@ def change_tasks(database: MemoryDatabase, write: Transition, rows: Sequence[Tas
     for row in rows:
         database.tasks[row.run_key, row.operation] = msgspec.structs.replace(row)
         news.is_queued = True
-    _stand(database, rows)
 
 
 def take_task(database: MemoryDatabase, session: Session, claim: TaskClaim, *, ends: bool) -> bool:
@@ -107,6 +96,13 @@ def _is_of(row: TaskRow | None, claim: TaskClaim, worker: WorkerId) -> bool:
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
+def correct_costs(database: MemoryDatabase, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+    """Correct what was charged before."""
+    for cost in costs:
+        line = Line(cost.queue, cost.priority, {}, database.task_shares.get((cost.queue, cost.priority), Shares()))
+        _keep(database, line, corrected(line, cost, now=now))
+
+
 def claim_tasks(
     database: MemoryDatabase,
     session: Session,
@@ -118,71 +114,55 @@ def claim_tasks(
     costs: Sequence[TaskCost] = (),
 ) -> list[ClaimedTask]:
     """Take tasks that nobody has. Complexity: linear in all tasks."""
-    correct_costs(database, costs, now=now)
     waiting = _waiting(database, session, served, now=now)
-    lines = [Line(*key, shares) for key, shares in sorted(database.task_shares.items()) if key[0] in served.queues]
+    lines: dict[tuple[str, Priority], Line] = {}
+    for queue, priority in sorted(waiting.keys() | {(cost.queue, cost.priority) for cost in costs}):
+        firsts = {share: tasks[0].place for share, tasks in waiting.get((queue, priority), {}).items()}
+        line = Line(queue, priority, firsts, database.task_shares.get((queue, priority), Shares()))
+        for cost in costs:
+            if (cost.queue, cost.priority) == (queue, priority):
+                line = line._replace(shares=corrected(line, cost, now=now))
+        lines[queue, priority] = line
+        _keep(database, line, line.shares)
 
     def of_class(priority: Priority) -> list[Line]:
-        return [line for line in lines if line.priority == priority]
+        return [line for line in lines.values() if line.priority == priority and line.firsts]
 
     def tasks(line: Line, share: str) -> Iterator[Waiting]:
-        return iter(waiting.get((line.queue, line.priority, share), ()))
+        return (task for task in waiting[line.queue, line.priority][share] if task.row is not None)
 
-    chosen, _, passed = choose(of_class, tasks, limit=limit)
-    looked_at = dict.fromkeys([*passed, *_forgiven(session, lines, now=now)])
-    idle = [share for share in looked_at if not _waits(database, share)]
+    chosen, reached = choose(of_class, tasks, limit=limit)
     charged: dict[int, float] = {}
-    for line in lines:
+    for line in reached:
         taken = [choice for choice in chosen if choice.line is line]
-        shares = charge(line, taken, now=now, idle=[share for *key, share in idle if key == [*line[:2]]])
-        database.task_shares[line.queue, line.priority] = shares
-        charged.update({id(one.task): one.task.cost for one in taken if shares.tags[one.share].had is not None})
+        shares = charge(line, taken, now=now)
+        _keep(database, line, shares)
+        charged.update({id(choice.task): choice.task.cost for choice in taken if choice.share in shares.tags})
     return [
         _claim(database, session, choice.task.row, news, now=now, charged=charged.get(id(choice.task), 0.0))
         for choice in chosen
     ]
 
 
-def correct_costs(database: MemoryDatabase, costs: Iterable[TaskCost], *, now: Timestamp) -> None:
-    """Correct what was charged before."""
-    for cost in costs:
-        key = (cost.queue, cost.priority)
-        line = Line(*key, database.task_shares.get(key, Shares()))
-        database.task_shares[key] = corrected(line, cost, now=now)
-
-
-def _forgiven(session: Session, lines: Iterable[Line], *, now: Timestamp) -> Iterator[Share]:
-    """Yield those that owe nothing more, if it is time to look at all."""
-    if session.turns.is_sweep_due(now=now):
-        for queue, priority, shares, *_ in lines:
-            yield from ((queue, priority, who) for who in sorted(shares.forgiven(now=now)))
-
-
-def _waits(database: MemoryDatabase, share: Share) -> bool:
-    return any(row.owner is None and _share_of(row) == share for row in database.tasks.values())
-
-
-def _share_of(row: TaskRow) -> Share:
-    return (row.queue, row.priority, row.share)
-
-
-def _stand(database: MemoryDatabase, rows: Iterable[TaskRow]) -> None:
-    """Have those stand in their lines of whom these tasks wait."""
-    for (queue, priority, share), tag in comers((_share_of(row), row.queued_at) for row in rows).items():
-        shares = database.task_shares.get((queue, priority), Shares())
-        database.task_shares[queue, priority] = Shares({share: tag, **shares.tags}, shares.clock)
+def _keep(database: MemoryDatabase, line: Line, shares: Shares) -> None:
+    database.task_shares.pop((line.queue, line.priority), None)
+    if shares.tags:
+        database.task_shares[line.queue, line.priority] = shares
 
 
 def _waiting(
     database: MemoryDatabase, session: Session, served: ServedTasks, *, now: Timestamp
-) -> dict[Share, list[Waiting]]:
-    """Return what a session may take, by share."""
-    waiting: dict[Share, list[Waiting]] = {}
+) -> dict[tuple[str, Priority], dict[str, list[Waiting]]]:
+    """Return what waits in the queues that a session serves, by line and share; without the rows of what it may not
+    take."""
+    waiting: dict[tuple[str, Priority], dict[str, list[Waiting]]] = {}
     for row in sorted(database.tasks.values(), key=_place):
-        is_kept = row.sticky_to in database.sessions and _is_kept(row, session.worker, now)
-        if row.owner is None and row.activity in served.activities and has_labels(row.labels, served) and not is_kept:
+        if row.owner is None and row.queue in served.queues and has_labels(row.labels, served):
+            is_kept = row.sticky_to in database.sessions and _is_kept(row, session.worker, now)
+            may_be_taken = row.activity in served.activities and not is_kept
             place = Place(row.queued_at, row.run_key, row.operation)
-            waiting.setdefault(_share_of(row), []).append(Waiting(place, row.cost, row))
+            task = Waiting(place, row.cost, row if may_be_taken else None)
+            waiting.setdefault((row.queue, row.priority), {}).setdefault(row.share, []).append(task)
     return waiting
 
 
@@ -239,7 +219,7 @@ def return_tasks(
         row = database.tasks.get((claim.run_key, claim.operation))
         if row is not None and _is_of(row, claim, session.worker):
             row.owner, row.is_recovered = None, row.is_recovered or begun
-            _is_free(database, row, news)
+            _is_free(row, news)
 
 
 def free_tasks(database: MemoryDatabase, workers: Collection[WorkerId], news: News) -> None:
@@ -247,14 +227,13 @@ def free_tasks(database: MemoryDatabase, workers: Collection[WorkerId], news: Ne
     for row in database.tasks.values():
         if row.owner in workers:
             row.owner, row.is_recovered = None, True
-            _is_free(database, row, news)
+            _is_free(row, news)
         if row.sticky_to in workers:
             row.sticky_to = row.sticky_until = None
-            _is_free(database, row, news)
+            _is_free(row, news)
 
 
-def _is_free(database: MemoryDatabase, row: TaskRow, news: News) -> None:
-    _stand(database, [row])
+def _is_free(row: TaskRow, news: News) -> None:
     news.run_keys.add(row.run_key)
     news.is_queued = True
 

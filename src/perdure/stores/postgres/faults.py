@@ -12,7 +12,15 @@ from perdure.errors import (
 )
 from perdure.stores.postgres.connection import driver_errors
 
-__all__ = ["has_ended", "is_contention", "is_lost", "is_unknown_table", "may_be_of_one", "store_error", "transaction_is_over"]
+__all__ = [
+    "has_ended",
+    "is_contention",
+    "is_lost",
+    "is_unknown_table",
+    "may_be_of_one",
+    "store_error",
+    "transaction_is_over",
+]
 
 
 def is_lost(error: BaseException) -> bool:

@@ -26,7 +26,6 @@ from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.step_connections import OwnConnections, StepConnections
 from perdure.stores.postgres.together import Together
 from perdure.stores.postgres.transactions import Transactions
-from perdure.stores.task_shares import TaskTurns
 
 __all__ = ["OpenSession"]
 
@@ -52,7 +51,6 @@ class OpenSession:
         self.session: Final = session
         self.home: Final = home
         self.known_time = known_time
-        self.turns: Final = TaskTurns()
         self._url: Final = url
         self._settings: Final = settings
         now = asyncio.get_running_loop().time

@@ -21,8 +21,7 @@ What is noted of a clock that was set back is common, too, and is forgotten by s
 one whose rows are secured looks at its own when it begins (`set_back.hasten_hidden`).
 
 **What it costs.** Of each event that is written, and each row of a history that is read, the key is looked for in the
-index of `runs`. Indexes do not know of namespaces: a claim passes over what is due of others, and looks at its row; of
-tasks it passes over the rows of others who share the queue, not over their tasks, unless these demand labels.
+index of `runs`. Indexes do not know of namespaces: a claim passes over what is due of others, and looks at its row.
 
 **Why a function.** A statement that creates a run and its events does not see that run while it is executed: where none
 is seen, a function in plpgsql looks again, whose queries see what the statement has done so far. It names tables and

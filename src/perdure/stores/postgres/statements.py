@@ -7,7 +7,6 @@ dialect of the embedded store's: what costs time there are statements, here the 
 from typing import Final
 
 from perdure.stores.postgres.rows import LABELLED, LOCK_COLUMNS, RUN_COLUMNS, TASK_COLUMNS
-from perdure.stores.postgres.standing import standing_of
 
 __all__ = [
     "DELETE_LABELS",
@@ -246,23 +245,20 @@ WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation
 # run keys, operations, attempts, namespaces, queues, activities, priorities, queued_at, data, labels, digests,
 # sticky_to, sticky_until, shares, costs; what older libraries must not claim is put under a marked queue
 INSERT_TASKS: Final = f"""
-WITH new AS (
-    SELECT * FROM unnest(
-        $1::bigint[], $2::integer[], $3::integer[], $4::varchar[], $5::varchar[], $6::varchar[], $7::smallint[],
-        $8::bigint[], $9::text[], $10::varchar[], $11::bytea[], $12::bigint[], $13::bigint[], $14::varchar[],
-        $15::double precision[]
-    ) AS new (
-        run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, labels, digest, sticky_to,
-        sticky_until, share, cost
-    )
-), {standing_of("new")}
 INSERT INTO tasks (
     run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, labels, digest, sticky_to,
     sticky_until, share, cost
 )
 SELECT run_key, operation, attempt, namespace, queue || CASE WHEN labels = '' THEN '' ELSE {LABELLED} END, activity,
     priority, queued_at, data, labels, digest, sticky_to, sticky_until, share, cost
-FROM new
+FROM unnest(
+    $1::bigint[], $2::integer[], $3::integer[], $4::varchar[], $5::varchar[], $6::varchar[], $7::smallint[],
+    $8::bigint[], $9::text[], $10::varchar[], $11::bytea[], $12::bigint[], $13::bigint[], $14::varchar[],
+    $15::double precision[]
+) AS n (
+    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, labels, digest, sticky_to,
+    sticky_until, share, cost
+)
 ON CONFLICT (run_key, operation) DO UPDATE SET attempt = excluded.attempt, namespace = excluded.namespace,
     queue = excluded.queue, activity = excluded.activity, priority = excluded.priority,
     queued_at = excluded.queued_at, data = excluded.data, labels = excluded.labels, digest = excluded.digest,

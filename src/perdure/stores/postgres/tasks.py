@@ -35,11 +35,9 @@ from perdure.stores.memory.tables import News
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import QUEUE_OF_TASK, TASK_COLUMNS
-from perdure.stores.postgres.standing import WITH_MARKED, standing_of
-from perdure.stores.postgres.task_lines import Key, TaskLines, take_turn
+from perdure.stores.postgres.task_lines import WITH_MARKED, Key, TaskLines, take_turn
 from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.task_messages import damage_told, start_told
-from perdure.stores.task_shares import TaskTurns
 
 if TYPE_CHECKING:
     from perdure.stores.postgres.sessions import SessionRow
@@ -78,7 +76,6 @@ class TakenTasks(NamedTuple):
 async def claim_tasks(
     connection: Connection,
     session: "SessionRow",
-    turns: TaskTurns,
     news: News,
     deliver: Deliver,
     *,
@@ -87,18 +84,17 @@ async def claim_tasks(
     served: ServedTasks,
     costs: Sequence[TaskCost] = (),
 ) -> TakenTasks:
-    """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over, and
-    those who share their queues of whom nothing can be taken; once a second all who share them."""
-    limit = max(limit, 0)
+    """Take tasks that nobody has. Complexity: their number, and that of those who share their queues, plus those of
+    other activities that are passed over."""
     await take_turn(connection, served, costs)
-    lines = TaskLines(connection, turns, served, owner=session.worker_id, now=now)
-    await lines.read(costs, limit=limit)
+    lines = TaskLines(connection, served, owner=session.worker_id, now=now)
+    await lines.read(costs)
     claimed: list[ClaimedTask] = []
     messages: list[Delivery] = []
     damaged: list[Delivery] = []
     has_passed = False
     for _ in range(_ROUNDS):
-        chosen, reached = await lines.choose(limit=limit - len(claimed))
+        chosen, reached = await lines.choose(limit=max(limit - len(claimed), 0))
         rows = [(choice.share, choice.task.row, task_of(choice.task.row)) for choice in chosen]
         taken, open_runs = await _take(connection, [row for _, row, _ in rows], session.worker_id)
         sound = {_key(row) for _, row, task in rows if task is not None}
@@ -197,8 +193,8 @@ async def correct_costs(
     """Correct what was charged before."""
     served = ServedTasks(queues=frozenset(), activities=frozenset())
     await take_turn(connection, served, costs)
-    lines = TaskLines(connection, TaskTurns(), served, owner=session.worker_id, now=now)
-    await lines.read(costs, limit=0)
+    lines = TaskLines(connection, served, owner=session.worker_id, now=now)
+    await lines.read(costs)
     await lines.save()
 
 
@@ -337,39 +333,31 @@ _DELETE: Final = "DELETE FROM tasks WHERE run_key = $1 AND operation = $2"
 
 # workers; rows are locked in the order in which runs lock those that they withdraw, those under way and those that are
 # kept alike: in two statements they would not be
-_FREE: Final = f"""
-WITH freed AS (
-    UPDATE tasks SET
-        recovering = recovering OR coalesce(owner = ANY ($1), false),
-        owner = CASE WHEN owner = ANY ($1) THEN NULL ELSE owner END,
-        sticky_to = CASE WHEN sticky_to = ANY ($1) THEN NULL ELSE sticky_to END,
-        sticky_until = CASE WHEN sticky_to = ANY ($1) THEN NULL ELSE sticky_until END
-    FROM (
-        SELECT run_key, operation FROM tasks
-        WHERE owner = ANY ($1::bigint[]) OR sticky_to = ANY ($1::bigint[])
-        ORDER BY run_key, operation FOR NO KEY UPDATE
-    ) AS n
-    WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation
-    RETURNING tasks.run_key, tasks.namespace, {QUEUE_OF_TASK} AS queue, tasks.priority, tasks.share, tasks.queued_at
-), {standing_of("freed")}
-SELECT run_key FROM freed
-"""  # noqa: S608 - texts of ours
+_FREE: Final = """
+UPDATE tasks SET
+    recovering = recovering OR coalesce(owner = ANY ($1), false),
+    owner = CASE WHEN owner = ANY ($1) THEN NULL ELSE owner END,
+    sticky_to = CASE WHEN sticky_to = ANY ($1) THEN NULL ELSE sticky_to END,
+    sticky_until = CASE WHEN sticky_to = ANY ($1) THEN NULL ELSE sticky_until END
+FROM (
+    SELECT run_key, operation FROM tasks
+    WHERE owner = ANY ($1::bigint[]) OR sticky_to = ANY ($1::bigint[])
+    ORDER BY run_key, operation FOR NO KEY UPDATE
+) AS n
+WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
+"""
 
 # run keys, operations, attempts, numbers of claims, owner, whether they may have been begun; rows locked in order
-_RETURN: Final = f"""
-WITH freed AS (
-    UPDATE tasks SET owner = NULL, recovering = tasks.recovering OR $6
-    FROM (
-        SELECT run_key, operation FROM tasks
-        JOIN unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[])
-            AS n (run_key, operation, attempt, claims) USING (run_key, operation, attempt, claims)
-        WHERE tasks.owner = $5 ORDER BY run_key, operation FOR NO KEY UPDATE OF tasks
-    ) AS n
-    WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation
-    RETURNING tasks.run_key, tasks.namespace, {QUEUE_OF_TASK} AS queue, tasks.priority, tasks.share, tasks.queued_at
-), {standing_of("freed")}
-SELECT run_key FROM freed
-"""  # noqa: S608 - texts of ours
+_RETURN: Final = """
+UPDATE tasks SET owner = NULL, recovering = tasks.recovering OR $6
+FROM (
+    SELECT run_key, operation FROM tasks
+    JOIN unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) AS n (run_key, operation, attempt, claims)
+        USING (run_key, operation, attempt, claims)
+    WHERE tasks.owner = $5 ORDER BY run_key, operation FOR NO KEY UPDATE OF tasks
+) AS n
+WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
+"""
 
 # worker_id, what it serves
 _SEEN_AS: Final = "SELECT CASE WHEN row_security_active('runs') THEN current_user::text ELSE '' END"

@@ -2,9 +2,9 @@
 server's look at it, whatever it asks for. As with commits, nobody waits for others to come: one that finds a free
 connection goes alone, and what comes while all are in use goes together.
 
-**Nobody meets what is wrong with another's question.** Where the server finds a damaged page, or what is asked takes too
-long, the questions are asked again by halves, until one that fails is alone; a server that cannot be reached, is silent,
-or answers nobody has all of them fail.
+**Nobody meets what is wrong with another's question.** Where the server finds a damaged page, or what is asked takes
+too long, the questions are asked again by halves, until one that fails is alone; a server that cannot be reached, is
+silent, or answers nobody has all of them fail.
 """
 
 import asyncio

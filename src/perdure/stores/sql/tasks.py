@@ -14,6 +14,7 @@ __all__ = [
     "DELETE_TASK",
     "DELETE_TASKS",
     "END_TASK",
+    "FIRST_SHARE",
     "FREE_ALL_TASKS",
     "FREE_TASK",
     "FREE_TASKS",
@@ -24,20 +25,17 @@ __all__ = [
     "LABELS_OF_TASKS",
     "LET_ALL_TASKS_GO",
     "LET_TASKS_GO",
+    "NEXT_SHARE",
     "NEXT_TASK",
     "PUT_SHARE",
     "RETURN_TASK",
-    "SHARE",
-    "SHARES_IN_ORDER",
-    "SHARE_WAITS",
-    "STAND",
+    "SHARES",
     "TAKE_TASKS",
     "TASKS_OF_ALL",
     "TASKS_OF_OWNER",
     "TASKS_TO_READ",
     "TASK_FIELDS",
     "TASK_TARGET",
-    "WAITING_SHARES",
     "listing_tasks",
 ]
 
@@ -58,9 +56,6 @@ DELETE_TASKS: Final = RowsStatement(
 # position
 DELETE_TASK: Final = "DELETE FROM tasks NOT INDEXED WHERE position = ?"
 
-_FREED: Final = "RETURNING run_key, CAST(queue AS BLOB), priority, CAST(share AS BLOB), queued_at"
-"""What is told of tasks that wait again."""
-
 _OF_CLAIM: Final = """INDEXED BY sqlite_autoindex_tasks_1
 WHERE run_key = ? AND operation = ? AND attempt = ? AND claims = ? AND owner = ?"""
 
@@ -68,7 +63,7 @@ WHERE run_key = ? AND operation = ? AND attempt = ? AND claims = ? AND owner = ?
 IS_CLAIMED: Final = f"SELECT 1 FROM tasks {_OF_CLAIM}"  # noqa: S608
 END_TASK: Final = f"DELETE FROM tasks {_OF_CLAIM}"  # noqa: S608
 RETURN_TASK: Final = (
-    f"UPDATE tasks {_OF_CLAIM.replace('WHERE', 'SET owner = NULL, recovering = MAX(recovering, ?) WHERE')} {_FREED}"
+    f"UPDATE tasks {_OF_CLAIM.replace('WHERE', 'SET owner = NULL, recovering = MAX(recovering, ?) WHERE')}"
 )
 
 _PLACE: Final = """coalesce(CAST(queued_at AS INTEGER), 0), coalesce(CAST(run_key AS INTEGER), 0),
@@ -88,25 +83,15 @@ WITH RECURSIVE sets (labels) AS (
 SELECT CAST(labels AS BLOB) FROM sets WHERE labels IS NOT NULL
 """
 
-_OF_SHARES: Final = """FROM tasks INDEXED BY tasks_to_claim
-WHERE owner IS NULL AND queue = ?1 AND labels = CAST(?2 AS TEXT) AND priority = ?3"""
-
-# queue, labels as bytes, priority; those of whom something waits, and since when: one step of the index each, from the
-# first text on up to what is none
-WAITING_SHARES: Final = f"""
-WITH RECURSIVE steps (share) AS (
-    SELECT (SELECT min(share) {_OF_SHARES} AND share >= '' AND share < x'')
-    UNION ALL
-    SELECT (SELECT min(share) {_OF_SHARES} AND share > steps.share AND share < x'') FROM steps
-    WHERE steps.share IS NOT NULL
-)
-SELECT CAST(share AS BLOB), (
-    SELECT coalesce(CAST(min(queued_at) AS INTEGER), 0) {_OF_SHARES} AND share = steps.share
-) FROM steps WHERE share IS NOT NULL
-"""  # noqa: S608 - texts above
-
-# queue, labels as bytes, priority, share as bytes
-SHARE_WAITS: Final = f"SELECT 1 {_OF_SHARES} AND share = CAST(?4 AS TEXT) LIMIT 1"
+# queue, labels as bytes, priority, the share before as bytes; the next share, with the place of its first task: one
+# step of the index, up to what is no text. By number also where the place is none
+NEXT_SHARE: Final = f"""
+SELECT CAST(share AS BLOB), {_PLACE} FROM tasks INDEXED BY tasks_to_claim
+WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ?
+    AND share > CAST(? AS TEXT) AND share < x''
+ORDER BY share, queued_at, run_key, operation LIMIT 1
+"""  # noqa: S608 - a text above
+FIRST_SHARE: Final = NEXT_SHARE.replace("share > CAST", "share >= CAST")
 
 # queue, labels as bytes, priority, share as bytes, a JSON list of activities, the session, now, the latest time of
 # queueing, limit; the index has all of that: a row on a damaged page is never come to
@@ -119,40 +104,14 @@ WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ? 
 ORDER BY queued_at, run_key, operation LIMIT ?
 """  # noqa: S608 - texts above
 
-# queue, priority, how many of each kind: those without a tag, and those that have one; with the latest clock
-SHARES_IN_ORDER: Final = """
-SELECT CAST(share AS BLOB), tag, since, at, clock, (
-    SELECT clock FROM task_shares INDEXED BY task_shares_by_clock WHERE queue = ?1 AND priority = ?2
-    ORDER BY clock DESC LIMIT 1
-) FROM (
-    SELECT * FROM (
-        SELECT * FROM task_shares INDEXED BY task_shares_in_order WHERE queue = ?1 AND priority = ?2 AND tag IS NULL
-        ORDER BY since, share LIMIT ?3
-    ) UNION ALL SELECT * FROM (
-        SELECT * FROM task_shares INDEXED BY task_shares_in_order WHERE queue = ?1 AND priority = ?2 AND tag IS NOT NULL
-        ORDER BY tag, since, share LIMIT ?3
-    )
-)
-"""
+# queue, priority
+SHARES: Final = "SELECT CAST(share AS BLOB), tag, clock, at FROM task_shares WHERE queue = ? AND priority = ?"
 DELETE_SHARES: Final = "DELETE FROM task_shares WHERE queue = ? AND priority = ?"
 
-# queue, priority, share as bytes
-SHARE: Final = """
-SELECT CAST(share AS BLOB), tag, since, at, clock FROM task_shares
-WHERE queue = ? AND priority = ? AND share = CAST(? AS TEXT)
-"""
-
-# queue, priority, share as bytes, tag, clock, since, at
+# queue, priority, share as bytes, tag, clock, at
 PUT_SHARE: Final = """
-INSERT INTO task_shares (queue, priority, share, tag, clock, since, at) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?)
-ON CONFLICT (queue, priority, share) DO UPDATE
-SET tag = excluded.tag, clock = excluded.clock, since = excluded.since, at = excluded.at
-"""
-
-# queue and share as texts or bytes with the priority between, when a task of it was queued, and once more
-STAND: Final = """
-INSERT OR IGNORE INTO task_shares (queue, priority, share, tag, clock, since, at)
-VALUES (CAST(? AS TEXT), ?, CAST(? AS TEXT), NULL, 0.0, ?, ?)
+INSERT INTO task_shares (queue, priority, share, tag, clock, at) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?)
+ON CONFLICT (queue, priority, share) DO UPDATE SET tag = excluded.tag, clock = excluded.clock, at = excluded.at
 """
 
 # queue, priority, share as bytes
@@ -198,17 +157,19 @@ HELD_TASKS: Final = "SELECT run_key, operation, attempt, claims FROM tasks INDEX
 TASKS_OF_OWNER: Final = "SELECT position FROM tasks INDEXED BY tasks_by_owner WHERE owner = ?"
 TASKS_OF_ALL: Final = "SELECT position FROM tasks INDEXED BY tasks_by_owner WHERE owner IS NOT NULL"
 
-# position
-FREE_TASK: Final = f"UPDATE tasks NOT INDEXED SET owner = NULL, recovering = 1 WHERE position = ? {_FREED}"  # noqa: S608
+# position; gives its run
+FREE_TASK: Final = "UPDATE tasks NOT INDEXED SET owner = NULL, recovering = 1 WHERE position = ? RETURNING run_key"
 
-# owner
-FREE_TASKS: Final = f"UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner = ? {_FREED}"  # noqa: S608
+# owner; gives the runs whose tasks those were
+FREE_TASKS: Final = """
+UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner = ? RETURNING run_key
+"""
 LET_TASKS_GO: Final = """
 UPDATE tasks INDEXED BY tasks_kept_for SET sticky_to = NULL, sticky_until = NULL WHERE sticky_to = ? RETURNING run_key
 """
-FREE_ALL_TASKS: Final = (
-    f"UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner IS NOT NULL {_FREED}"  # noqa: S608
-)
+FREE_ALL_TASKS: Final = """
+UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner IS NOT NULL RETURNING run_key
+"""
 LET_ALL_TASKS_GO: Final = """
 UPDATE tasks INDEXED BY tasks_kept_for SET sticky_to = NULL, sticky_until = NULL WHERE sticky_to IS NOT NULL
 """

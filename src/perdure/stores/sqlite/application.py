@@ -72,15 +72,12 @@ Job = Commit | Call
 """Something for the writer's thread."""
 
 
-def apply_jobs(
-    connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns, notes_shares: bool = True
-) -> News:
+def apply_jobs(connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns) -> News:
     """Apply the jobs in the transaction that is open on `connection`, and note in each its result.
 
-    The transaction may be another one afterwards: it is begun anew if any write is to be refused. `notes_shares`: see
-    `News`.
+    The transaction may be another one afterwards: it is begun anew if any write is to be refused.
     """
-    news = News(notes_shares=notes_shares)
+    news = News()
     for job in jobs:
         job.error = None  # of a transaction that was undone
     try:
@@ -90,7 +87,7 @@ def apply_jobs(
             raise
         connection.execute("ROLLBACK")
         known.clear()
-        news = News(notes_shares=notes_shares)
+        news = News()
         connection.execute("BEGIN IMMEDIATE")
         _apply_one_by_one(connection, jobs, known=known, news=news)
     return news

@@ -35,7 +35,6 @@ from perdure.stores.sqlite.sessions import (
 from perdure.stores.sqlite.tasks import ClaimedTasks, claim_tasks
 from perdure.stores.sqlite.unreadable import Browse, CanWrite, Stale, Unreadable
 from perdure.stores.sqlite.writer import Writer
-from perdure.stores.task_shares import TaskTurns
 
 __all__ = ["Ownership"]
 
@@ -69,7 +68,6 @@ class Ownership:
         self._browse: Final = browse
         self._can_write: Final = can_write
         self._passed_tasks: Final = PassedTasks()
-        self._turns: Final = TaskTurns()
         self._known_time = known_time
         self._left: LeftRuns = {}
         self._renewal: asyncio.Task[None] | None = None
@@ -119,7 +117,7 @@ class Ownership:
         await self._demand_renewed()
         found = ClaimedTasks()
         if not self._has_lost:
-            claiming = partial(claim_tasks, session=self._session, turns=self._turns, now=now, served=served)
+            claiming = partial(claim_tasks, session=self._session, now=now, served=served)
             told = [*costs]
 
             async def claim(*, limit: int, passed: Collection[int], is_fair: bool) -> ClaimedTasks:

@@ -10,7 +10,6 @@ Every statement's count of changed rows is compared with the number of its rows.
 some write of the segment is to be refused, and the caller applies them again one by one (`exact`).
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import apsw
@@ -40,7 +39,6 @@ from perdure.stores.sqlite.encoding import (
 from perdure.stores.sqlite.inboxes import deliver, end_by, move_inbox
 from perdure.stores.sqlite.lock_lines import apply_lock_changes
 from perdure.stores.sqlite.pieces import MismatchError, execute_in_pieces
-from perdure.stores.sqlite.standing import stand
 
 __all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment", "taker_of"]
 
@@ -61,12 +59,11 @@ class News:
 
     `witness` is the key of an event that it added, if any: where the event is, the transaction is. `is_ready` says that
     a run may be claimed, `is_queued` that a task may be, `is_parked` that a run was parked, `is_agenda` that the agenda
-    has changed. `notes_shares`: whether the transaction notes who shares queues (`standing`).
+    has changed.
     """
 
-    def __init__(self, *, notes_shares: bool = True) -> None:
+    def __init__(self) -> None:
         """Begin with no news."""
-        self.notes_shares: Final = notes_shares
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
         self.is_queued = False
@@ -85,14 +82,6 @@ class News:
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
         return self.is_ready or self.is_queued or self.is_agenda or bool(self.run_keys)
-
-
-def _standing(tasks: list[Column]) -> Iterator[tuple[Column, Column, Column, Column]]:
-    """Yield of rows of tasks what those of their shares are made of."""
-    width = task_statements.INSERT_TASKS.width
-    for start in range(0, len(tasks), width):
-        _, _, _, _, queue, _, priority, queued_at, _, _, _, _, _, share, _ = tasks[start : start + width]
-        yield queue, priority, share, queued_at
 
 
 def taker_of(connection: apsw.Connection, creation: EncodedCreation) -> tuple[RunKey, WorkerId | None] | None:
@@ -206,7 +195,6 @@ class Segment:
         execute_in_pieces(connection, inbox_statements.DELETE_MESSAGES, self._consumed, is_counted=False)
         execute_in_pieces(connection, task_statements.DELETE_TASKS, self._withdrawn, is_counted=False)
         execute_in_pieces(connection, task_statements.INSERT_TASKS, self._tasks)
-        stand(connection, _standing(self._tasks), self._news)
         for transition in self._relabelled:
             _relabel(connection, transition)
         for transition in self._moves:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import apsw
 import msgspec
@@ -30,7 +30,6 @@ from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.scanning import MOST_FOUND
 from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.standing import stand
 from perdure.stores.sqlite.unreadable import MOST_WRITTEN, demanding_sound
 
 __all__ = [
@@ -298,12 +297,10 @@ def _free(
 def _free_tasks_of(connection: apsw.Connection, worker_id: WorkerId, news: News) -> None:
     """Let others claim the tasks of a session."""
     freed = _freed_tasks(connection, task_statements.FREE_TASKS, task_statements.TASKS_OF_OWNER, worker_id)
-    stand(connection, [(queue, priority, share, at) for _, queue, priority, share, at in freed], news)
-    run_keys = [RunKey(run_key) for run_key, *_ in freed]
     with _past_damage(connection, "what was kept for a session that is gone"):
-        run_keys += keys_of(connection, task_statements.LET_TASKS_GO, (worker_id,))
-    news.run_keys.update(run_keys)
-    news.is_queued |= bool(run_keys)
+        freed += keys_of(connection, task_statements.LET_TASKS_GO, (worker_id,))
+    news.run_keys.update(freed)
+    news.is_queued |= bool(freed)
 
 
 def _free_tasks(connection: apsw.Connection) -> None:
@@ -312,16 +309,16 @@ def _free_tasks(connection: apsw.Connection) -> None:
         connection.execute(task_statements.LET_ALL_TASKS_GO)
 
 
-def _freed_tasks(connection: apsw.Connection, freeing: str, naming: str, *owner: WorkerId) -> list[Sequence[Any]]:
-    """Free the tasks that a statement frees, or else one by one those that another names; return what is told of them.
-    Damage among these keeps nobody from its runs."""
+def _freed_tasks(connection: apsw.Connection, freeing: str, naming: str, *owner: WorkerId) -> list[RunKey]:
+    """Free the tasks that a statement frees, or else one by one those that another names; return whose they are. Damage
+    among these keeps nobody from its runs."""
     with _past_damage(connection, "the tasks of sessions that are gone, together,"):
-        return list(connection.execute(freeing, owner))
-    freed: list[Sequence[Any]] = []
+        return keys_of(connection, freeing, owner)
+    freed: list[RunKey] = []
     with _past_damage(connection, "the tasks of sessions that are gone"):
         for position in list(connection.execute(naming, owner)):
             with _past_damage(connection, f"the task at position {position[0]}"):
-                freed += connection.execute(task_statements.FREE_TASK, position)
+                freed += keys_of(connection, task_statements.FREE_TASK, position)
     return freed
 
 

@@ -5,6 +5,7 @@ learns that the attempt has failed: as its retries say there is another one, who
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
@@ -36,10 +37,8 @@ from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.inboxes import deliver
 from perdure.stores.sqlite.rows import as_typed, ref_of, sound_task
 from perdure.stores.sqlite.sessions import Session
-from perdure.stores.sqlite.standing import stand
-from perdure.stores.sqlite.task_lines import TaskLines
+from perdure.stores.sqlite.task_lines import TaskLines, UnsoundSharesError
 from perdure.stores.task_messages import damage_told, start_told
-from perdure.stores.task_shares import TaskTurns
 
 if TYPE_CHECKING:
     from perdure.stores.sqlite.segment import News
@@ -90,7 +89,6 @@ def claim_tasks(
     news: "News",
     *,
     session: Session,
-    turns: TaskTurns,
     now: Timestamp,
     limit: int,
     served: ServedTasks,
@@ -100,17 +98,17 @@ def claim_tasks(
 ) -> ClaimedTasks:
     """Take tasks that nobody has, but none at the positions that are `passed`; by turns only if it `is_fair`.
 
-    Complexity: their number, plus those of other activities that are passed over, and those who share their lines of
-    whom nothing can be taken; once a second all who share them. Raises UnsoundTasksError, and UnsoundSharesError.
+    Complexity: their number, and that of those who share their lines, plus those of other activities that are passed
+    over. Raises UnsoundTasksError, and UnsoundSharesError.
     """
-    lines = TaskLines(connection, turns, served, owner=session.worker_id, now=now, passed=passed, is_fair=is_fair)
+    lines = TaskLines(connection, served, owner=session.worker_id, now=now, passed=passed, is_fair=is_fair)
     lines.correct(costs)
-    chosen = lines.choose(limit=max(limit, 0))
+    chosen, reached = lines.choose(limit=max(limit, 0))
     positions: list[int] = [choice.task.row for choice in chosen]
     try:
         rows = _take(connection, positions, owner=session.worker_id) if positions else {}
         sound = {position: task for position, (_, task) in rows.items() if task is not None}
-        charged = lines.charge([choice for choice in chosen if choice.task.row in sound])
+        charged = lines.charge(reached, [choice for choice in chosen if choice.task.row in sound])
         claimed = [
             _claimed(rows[position][0], sound[position], choice.share, charged.get(position, 0.0))
             for choice in chosen
@@ -184,18 +182,19 @@ def return_tasks(
 ) -> None:
     """Let others claim what a session has."""
     for claim in claims:
-        returned = list(connection.execute(statements.RETURN_TASK, (int(begun), *claim_row(claim, owner=owner))))
-        stand(connection, [(queue, priority, share, at) for _, queue, priority, share, at in returned], news)
-        news.run_keys.update(RunKey(run_key) for run_key, *_ in returned)
-        news.is_queued |= bool(returned)
+        connection.execute(statements.RETURN_TASK, (int(begun), *claim_row(claim, owner=owner)))
+        if connection.changes():
+            news.run_keys.add(claim.run_key)
+            news.is_queued = True
 
 
 def correct_costs(connection: apsw.Connection, *, owner: WorkerId, costs: Sequence[TaskCost], now: Timestamp) -> None:
-    """Correct what was charged before. Raises UnsoundSharesError."""
+    """Correct what was charged before; nothing where damage is met, with which claims deal."""
     served = ServedTasks(queues=frozenset(), activities=frozenset())
-    lines = TaskLines(connection, TaskTurns(), served, owner=owner, now=now)
-    lines.correct(costs)
-    lines.save()
+    lines = TaskLines(connection, served, owner=owner, now=now)
+    with suppress(UnsoundSharesError):
+        lines.correct(costs)
+        lines.save()
 
 
 def held_tasks(connection: apsw.Connection, *, owner: WorkerId) -> set[TaskClaim]:

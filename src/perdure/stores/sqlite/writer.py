@@ -166,7 +166,7 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             self._database.log.make_room()
             before = connection.total_changes()
-            news = apply_jobs(connection, jobs, known=self._known, notes_shares=not is_again)
+            news = apply_jobs(connection, jobs, known=self._known)
             if connection.total_changes() == before:
                 connection.execute("ROLLBACK")
                 return News()

@@ -3,8 +3,6 @@
 
 from collections.abc import Sequence
 
-import pytest
-
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
@@ -112,35 +110,6 @@ class SharingConformance:
         claimed = tenants([one for _ in range(4) for one in await claims(session, limit=5)])
         assert claimed == many
         assert tenants(await claims(session, limit=40)) == many + many
-
-    async def test_who_has_owed_much_is_forgiven_after_as_much_time_without_a_task(self, harness: StoreHarness) -> None:
-        session = await harness.session()
-        await queue(session, "a", seconds=100)
-        await queue(session, "b" * 20, at=1)
-        assert tenants(await claims(session, now=later(2), limit=3)) == "abb"
-        await queue(session, "a", at=3)
-        assert tenants(await claims(session, now=later(4), limit=3)) == "bbb"
-        await queue(session, "c", seconds=100, at=5)
-        assert tenants(await claims(session, now=later(6), limit=2)) == "cb"
-        assert tenants(await claims(session, now=later(200), limit=1)) == "b"
-        await queue(session, "c", at=201)
-        assert tenants(await claims(session, now=later(202), limit=1)) == "c"
-
-    @pytest.mark.parametrize("is_lost", [False, True], ids=["given back", "lost"])
-    async def test_whose_task_waits_again_is_served_next_though_nothing_of_it_waited(
-        self, harness: StoreHarness, *, is_lost: bool
-    ) -> None:
-        session, other = await harness.session(), await harness.session()
-        await queue(session, "abbbbbbc")
-        [first] = await claims(other, limit=1)
-        assert tenants([first]) == "a"
-        assert tenants(await claims(session, limit=4)) == "bcbb"
-        if is_lost:
-            await harness.kill(other)
-            await session.store.free_expired(now=later(0.5))
-        else:
-            await other.store.return_tasks([first.claim], begun=False)
-        assert tenants(await claims(session, now=later(0.5), limit=1)) == "a"
 
 
 async def queue(

@@ -182,10 +182,9 @@ _IN_SQLITE: Final = (
         "SQLite: a refused batch is not undone",
         "P5: a stale worker writes nothing",
         _APPLICATION,
-        '        connection.execute("ROLLBACK")\n        known.clear()\n'
-        "        news = News(notes_shares=notes_shares)\n"
+        '        connection.execute("ROLLBACK")\n        known.clear()\n        news = News()\n'
         '        connection.execute("BEGIN IMMEDIATE")\n',
-        "        known.clear()\n        news = News(notes_shares=notes_shares)\n",
+        "        known.clear()\n        news = News()\n",
         "repeated",
     ),
     _mutant(

@@ -33,7 +33,6 @@ from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.segment import KnownRuns, News
 from perdure.stores.sqlite.verification.runs import check_run
 from perdure.stores.sqlite.verification.tables import ROW_CHECKS
-from perdure.stores.task_shares import TaskTurns
 from perdure.torture.simulation.spare_tables import give_back_tables, take_tables
 
 __all__ = ["Shadow"]
@@ -53,7 +52,6 @@ class Shadow:
         self.connection = take_tables()
         self._sessions: dict[WorkerId, sessions.Session] = {}
         self._known_times: dict[WorkerId, Timestamp] = {}
-        self._turns: dict[WorkerId, TaskTurns] = {}
         self._known: dict[WorkerId, KnownRuns] = {}
         self._positions: dict[int, int] = {}
         self._last_position, self._last_position_here = 0, 0
@@ -64,7 +62,7 @@ class Shadow:
     def open(self, worker: WorkerId, *, name: str, lease_microseconds: int, now: Timestamp) -> None:
         """Begin a session."""
         session = sessions.Session(worker_id=worker, name=name, started_at=now, lease_microseconds=lease_microseconds)
-        self._sessions[worker], self._turns[worker], self._known[worker] = session, TaskTurns(), {}
+        self._sessions[worker], self._known[worker] = session, {}
         self.connection.execute(_COUNT_SESSION, (worker,))
         self._compare("an opening", None, lambda: self._open(session, now=now))
 
@@ -122,9 +120,9 @@ class Shadow:
         costs: Sequence[TaskCost],
     ) -> None:
         """Take tasks; they must be `claimed`."""
-        session, turns = self._sessions[worker], self._turns[worker]
+        session = self._sessions[worker]
         claiming = partial(
-            tasks.claim_tasks, self.connection, News(), session=session, turns=turns, now=now, limit=limit, costs=costs
+            tasks.claim_tasks, self.connection, News(), session=session, now=now, limit=limit, costs=costs
         )
         self._compare("a claim of tasks", claimed, lambda: [*claiming(served=served).claimed])
         self._learn_positions()
