@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from functools import partial
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -10,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from perdure.stores.postgres import home
-from perdure.stores.postgres.standstill import Standing, end_standing
+from perdure.stores.postgres.standstill import Standing, end_standing, ripens_in
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, later
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from perdure.torture.severed.proxy import socket_of
@@ -113,6 +114,29 @@ async def test_who_stands_still_is_ended_only_if_each_look_finds_it_so(harness: 
         assert await end_standing(connection, schema="perdure", idle_seconds=0.0, seen=seen) == []
         assert seen == {}
         await wire.query("ROLLBACK")
+        await waiting
+    finally:
+        await connection.close()
+
+
+async def test_who_has_stood_still_for_long_is_ended_as_soon_as_it_is_in_the_way(
+    harness: PostgresHarness, wire: Wire
+) -> None:
+    await (await harness.session()).hold()
+    await wire.query(LOCK_RUNS)
+    await wire.stand_still_amid_a_batch()
+    connection, seen = await harness.connection(), Standing()
+    look = partial(end_standing, connection, schema="perdure", seen=seen)
+    try:
+        assert await look(idle_seconds=600.0) == []
+        [since] = seen.values()
+        assert 0 < (ripens_in(seen, idle_seconds=600.0) or 0) <= 600
+        assert ripens_in(seen, idle_seconds=0.0) is None
+        assert await look(idle_seconds=0.0) == [], "it is in nobody's way"
+        waiting = asyncio.ensure_future(harness.execute("SELECT FROM perdure.runs FOR UPDATE"))
+        await wait_until_somebody_waits(harness)
+        seen[next(iter(seen))] = since - 600.0
+        assert len(await look(idle_seconds=600.0)) == 1
         await waiting
     finally:
         await connection.close()

@@ -33,7 +33,7 @@ from perdure.stores.postgres.connection import Connection, connect_for_session, 
 from perdure.stores.postgres.faults import is_lost
 from perdure.stores.postgres.processes import has_ended
 from perdure.stores.postgres.settings import PostgresSettings
-from perdure.stores.postgres.standstill import Standing, end_standing
+from perdure.stores.postgres.standstill import Standing, end_standing, ripens_in
 from perdure.stores.postgres.tasks import TakenTasks
 
 __all__ = ["Home", "Notice", "absent_sessions", "decode_notice", "encode_notice", "lock_of"]
@@ -247,6 +247,9 @@ class Home:
         else:
             if ended:
                 self._recurring.warning(_ENDED, ended, cause=_ENDED)
+            seconds = ripens_in(self._standing, idle_seconds=settings.idle_seconds)
+            if seconds is not None:
+                self._look_at = min(self._look_at, self._loop.time() + seconds)
 
     async def _tell(self, connection: Connection) -> bool:
         """Tell what is untold; return whether there was something."""
