@@ -1,15 +1,18 @@
 """Which roles `perdure row-security` binds, and which it refuses: by whatever way they could see or do more."""
 
+from typing import Final
+
 import asyncpg
 import pytest
 
+from perdure.errors import UsageError
 from perdure.stores.postgres import schema, securing
 from perdure.stores.postgres.row_security import Binding
 from perdure.stores.sql.migrations import Migration
 from perdure.testing.store_conformance.harness import LEASE_SECONDS
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.postgres_server import PostgresServer, value
-from tests.stores.postgres.test_row_security import by, execute, secured
+from tests.stores.postgres.test_row_security import ROWS, B, by, execute, secured
 
 
 async def test_a_role_that_may_refer_to_a_column_is_not_bound(
@@ -50,6 +53,98 @@ async def test_the_script_refuses_a_role_that_cannot_be_bound_and_leaves_nothing
         await execute(url, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+# --- operators of somebody else ---------------------------------------------------------------------------------------
+
+SAYS_TRUE: Final = """
+CREATE FUNCTION {schema}.says_true(varchar, varchar) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE OPERATOR {schema}.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = {schema}.says_true);
+"""
+FOREIGN: Final = """
+SELECT count(*) FROM pg_policies WHERE concat(qual, with_check) LIKE '%OPERATOR(%' AND schemaname = 'perdure'
+"""
+
+
+async def test_no_operator_of_another_gets_into_the_policies_by_the_script(
+    postgres_server: PostgresServer, roles: tuple[str, str]
+) -> None:
+    """As in a database whose schema `public` is everybody's: psql looks for operators there."""
+    async with postgres_server.database() as url:
+        await secured(url, None)
+        await execute(url, ROWS.format(namespace="b", key=B))
+        await execute(url, f"GRANT CREATE ON SCHEMA public TO {roles[0]}")
+        await execute(by(roles[0], url), SAYS_TRUE.format(schema="public"))
+        await execute(
+            url, securing.securing_script(url, binding=Binding(role=roles[0], namespaces=("a",)), forced=None)
+        )
+        assert await value(by(roles[0], url), "SELECT count(*) FROM perdure.runs") == 0
+        assert await value(url, FOREIGN) == 0
+
+
+async def test_no_operator_of_another_gets_into_the_policies_by_the_command_or_an_upgrade(
+    postgres_server: PostgresServer, roles: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with postgres_server.database() as url:
+        await secured(url, None)
+        await execute(url, ROWS.format(namespace="b", key=B))
+        await execute(url, SAYS_TRUE.format(schema="perdure"))
+        await secured(url, roles[0], "a")
+        assert await value(by(roles[0], url), "SELECT count(*) FROM perdure.runs") == 0
+        known = schema.migrations()
+        migration = Migration(number=99, name="more", text="CREATE TABLE more (number bigint)", checksum="more")
+        monkeypatch.setattr(schema, "migrations", lambda: (*known, migration))
+        await prepared(url)
+        assert await value(by(roles[0], url), "SELECT count(*) FROM perdure.runs") == 0
+        assert await value(url, FOREIGN) == 0
+
+
+async def prepared(url: str) -> None:
+    """Open the database once."""
+    store = PostgresHarness(url).new_store()
+    await store.open(session_name="newer", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
+    await store.close()
+
+
+@pytest.mark.parametrize("inherits", ["INHERIT", "NOINHERIT"])
+async def test_a_role_that_may_create_in_the_schema_by_another_is_not_bound(
+    postgres_server: PostgresServer, roles: tuple[str, str], inherits: str
+) -> None:
+    """It could put an operator there that the statements of engines take."""
+    group, role = f"makers_of_{roles[0]}", f"maker_of_{roles[0]}"
+    async with postgres_server.database() as url:
+        await secured(url, None)
+        await execute(url, f"CREATE ROLE {group}; GRANT CREATE ON SCHEMA perdure TO {group}")
+        await execute(url, f"CREATE ROLE {role} LOGIN {inherits} IN ROLE {group}")
+        try:
+            with pytest.raises(UsageError, match="a role that may create something in the schema"):
+                await secured(url, role, "a")
+            assert (await securing.look_at_rows(url)).roles == {}
+        finally:
+            for name in (role, group):
+                await execute(url, f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        SAYS_TRUE.format(schema="perdure"),
+        "CREATE FUNCTION perdure.own() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TYPE perdure.own AS ENUM ('a')",
+        "CREATE VIEW perdure.own AS SELECT 1",
+    ],
+    ids=["operator", "function", "type", "view"],
+)
+async def test_a_role_that_owns_something_in_the_schema_is_not_bound(
+    postgres_server: PostgresServer, roles: tuple[str, str], made: str
+) -> None:
+    """What it made by a right that it had once it may change at any time."""
+    async with postgres_server.database() as url:
+        await secured(url, None)
+        await execute(url, f"GRANT CREATE, USAGE ON SCHEMA perdure TO {roles[0]}")
+        await execute(by(roles[0], url), made)
+        with pytest.raises(UsageError, match="it is a role that owns something in the schema"):
+            await secured(url, roles[0], "a")
+
+
 async def test_a_role_that_is_made_anew_is_bound_to_nothing_that_the_former_saw(
     postgres_server: PostgresServer, roles: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,9 +158,7 @@ async def test_a_role_that_is_made_anew_is_bound_to_nothing_that_the_former_saw(
         migration = Migration(number=99, name="more", text="CREATE TABLE more (number bigint)", checksum="more")
         known = schema.migrations()
         monkeypatch.setattr(schema, "migrations", lambda: (*known, migration))
-        store = PostgresHarness(url).new_store()
-        await store.open(session_name="newer", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
-        await store.close()
+        await prepared(url)
         assert (await securing.look_at_rows(url)).roles == {}
         with pytest.raises(asyncpg.PostgresError, match="permission denied"):
             await execute(by(role, url), "SELECT FROM perdure.runs")

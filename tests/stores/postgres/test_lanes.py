@@ -55,6 +55,19 @@ async def test_the_connections_that_write_find_rows_by_indexes(harness: Postgres
     await connection.close()
 
 
+@pytest.mark.parametrize(("lease_seconds", "idle"), [(1.0, "500ms"), (15.0, "3s")])
+async def test_a_transaction_that_stands_still_is_over_before_the_lease_of_whoever_has_begun_it(
+    postgres: str, lease_seconds: float, idle: str
+) -> None:
+    store = PostgresStore(postgres)
+    await store.open(session_name="any", lease_seconds=lease_seconds, on_changes=lambda _: None)
+    lanes = store._open_now()._lanes
+    connection = await lanes.connection_of(lane := await lanes.take())
+    assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == idle
+    lanes.give_back(lane)
+    await store.close()
+
+
 async def test_runs_are_locked_in_the_order_of_their_keys_however_a_commit_has_them(harness: PostgresHarness) -> None:
     session = await harness.session()
     runs = [await session.hold(f"run {number}") for number in range(3)]

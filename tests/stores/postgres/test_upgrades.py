@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import pytest
@@ -26,6 +27,7 @@ from perdure.kernel.transition import Applied
 from perdure.ports.store import LockQuery
 from perdure.ports.tasks import TaskQuery
 from perdure.stores.postgres import schema, securing
+from perdure.stores.postgres.connection import connect
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sql.migrations import Migration
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation
@@ -268,17 +270,36 @@ async def test_a_database_whose_past_is_another_is_refused_however_new_it_is(
         await opened(postgres)
 
 
+TRYING: Final = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'perdure'
+    AND state <> 'idle in transaction' AND (query LIKE '%advisory_xact_lock%' OR query = 'COMMIT;')
+"""
+
+
+async def until_trying(url: str, count: int) -> None:
+    """Return when so many wait for their turn to look at the tables."""
+
+    async def are_trying() -> bool:
+        return await value(url, f"SELECT count(*) FROM ({TRYING}) AS trying") == count
+
+    await until(are_trying)
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 async def test_of_two_that_upgrade_at_once_one_waits_for_the_other(
-    postgres: str, monkeypatch: pytest.MonkeyPatch
+    postgres: str, monkeypatch: pytest.MonkeyPatch, isolation: str
 ) -> None:
+    """Whatever the database has by default, it sees the tables as they are afterwards."""
     await (await opened(postgres)).close()
+    name = await value(postgres, "SELECT current_database()")
+    await value(postgres, f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
     know(monkeypatch, ADDED)
     connection = await asyncpg.connect(postgres)
     try:
         async with connection.transaction():
-            await connection.execute(schema._TAKE_TURN)
+            await connection.execute(schema._TRY_TURN)
             opening = [asyncio.create_task(opened(postgres)) for _ in range(2)]
-            await until_waiting(postgres, 2)
+            await until_trying(postgres, 2)
             assert await value(postgres, VERSION) == len(KNOWN)
         for store in await asyncio.gather(*opening):
             await demand_works(store)
@@ -296,17 +317,77 @@ async def test_who_opens_a_database_that_is_being_upgraded_waits_for_longer_than
     upgrading = await asyncpg.connect(postgres)
     try:
         async with upgrading.transaction():
-            await upgrading.execute(schema._TAKE_TURN)
+            await upgrading.execute(schema._TRY_TURN)
             opening = asyncio.create_task(opened(postgres, lock_seconds=0.001))
 
             async def is_told() -> bool:
                 return "are being upgraded by another process" in caplog.text
 
             await until(is_told)
-            await until_waiting(postgres, 1)
+            await until_trying(postgres, 1)
         await (await opening).close()
     finally:
         await upgrading.close()
+
+
+async def test_who_waits_for_an_upgrade_notices_that_the_server_has_gone_without_a_word(
+    postgres: str,
+) -> None:
+    await (await opened(postgres)).close()
+    waiter = PostgresStore(postgres, settings=structs.replace(PATIENT, answer_seconds=0.5))
+    upgrading = await asyncpg.connect(postgres)
+    stopped: Any = 0  # what a server says
+    try:
+        async with upgrading.transaction():
+            await upgrading.execute(schema._TRY_TURN)
+            opening = asyncio.create_task(
+                waiter.open(session_name="waiter", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
+            )
+            await until_trying(postgres, 1)
+            while not stopped:
+                stopped = await value(postgres, TRYING) or 0  # none while it is amid a try
+            os.kill(stopped, signal.SIGSTOP)
+            noticed, _ = await asyncio.wait([opening], timeout=10)
+            assert noticed
+            with pytest.raises(StoreUnavailableError, match="does not answer"):
+                await opening
+    finally:
+        if stopped:
+            os.kill(stopped, signal.SIGCONT)
+        await upgrading.close()
+
+
+async def test_who_waits_for_an_upgrade_for_an_hour_is_told_what_to_do(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await opened(postgres)).close()
+    monkeypatch.setattr(schema, "_UPGRADE_SECONDS", 0.05)
+    upgrading = await asyncpg.connect(postgres)
+    try:
+        async with upgrading.transaction():
+            await upgrading.execute(schema._TRY_TURN)
+            with pytest.raises(StoreUnavailableError, match="by another process for an hour"):
+                await opened(postgres)
+    finally:
+        await upgrading.close()
+
+
+@pytest.mark.parametrize("session_url", ["", "a pooler's"])
+async def test_transactions_of_the_store_see_what_they_have_waited_for_whatever_the_database_has_by_default(
+    postgres: str, session_url: str
+) -> None:
+    name = await value(postgres, "SELECT current_database()")
+    await value(postgres, f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    connection = await connect(postgres, structs.replace(PATIENT, session_url=session_url))
+    isolation = "SHOW transaction_isolation"
+    try:
+        assert await connection.fetchval(isolation) == "read committed"
+        async with connection.transaction():
+            assert await connection.fetchval(isolation) == "read committed"
+        async with connection.transaction(isolation="repeatable_read"):
+            assert await connection.fetchval(isolation) == "repeatable read"
+    finally:
+        await connection.close()
 
 
 async def test_an_upgrade_that_fails_halfway_leaves_nothing_and_nobody_notices(

@@ -18,7 +18,7 @@ message is there already, who is next in a line. Said in SQL once more, all of i
 the other stores do. So the rows that may matter are locked and loaded, and the functions that apply writes to the
 memory store are applied to them: one decision for both, and a test that compares them compares little but SQL.
 
-**Who waits for whom.** The default isolation (read committed) is enough, since each run's row is locked before anything
+**Who waits for whom.** The isolation is read committed, which is enough, since each run's row is locked before anything
 is read of it or its inbox: whoever comes later reads what the one before has left. Rows are locked in one order, so
 that transactions seldom wait for each other in a circle; the server undoes one then, and it is tried again. The lines
 of locks of a namespace, and an entry of the agenda, have advisory locks, for there may be no row to lock yet.

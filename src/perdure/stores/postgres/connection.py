@@ -71,9 +71,12 @@ async def connect(url: str, settings: PostgresSettings, **server_settings: str) 
         settings,
         search_path=f'"{settings.schema}"',
         jit="off",
+        default_transaction_isolation=_ISOLATION,
         **server_settings,
         idle_in_transaction_session_timeout=milliseconds(settings.idle_seconds),
     )
+    if isinstance(connection, Pooled):  # within a transaction the default says nothing any more
+        connection.begin = f"BEGIN ISOLATION LEVEL {_ISOLATION}"
     try:
         async with connection.transaction() if settings.session_url else nullcontext():  # it asks in several messages
             await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
@@ -161,6 +164,8 @@ async def end(connection: Connection) -> None:
         await connection.close(timeout=_CLOSING_SECONDS)
 
 
+_ISOLATION: Final = "read committed"
+"""What the store's statements rely on, whatever the database has by default: they see what they have waited for."""
 _FIRST_WITH_TRANSACTION_TIMEOUT: Final = 17
 _CLOSING_SECONDS: Final = 1.0
 

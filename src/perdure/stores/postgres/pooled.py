@@ -37,6 +37,9 @@ class Pooled(_Driver):
     """What a connection of asyncpg, which comes after it among the bases, does otherwise: each of its statements is in
     a transaction, the one that is open or one of its own."""
 
+    begin = "BEGIN"
+    """What begins a transaction that names no isolation."""
+
     set_locally = ""
     """What each transaction sets for itself."""
 
@@ -58,7 +61,8 @@ class Pooled(_Driver):
     async def execute(self, query: str, *args: Any, **options: Any) -> str:  # noqa: ANN401
         """See asyncpg. `BEGIN`, with whatever follows it, is completed."""
         if not self.is_in_transaction() and query.startswith("BEGIN"):
-            return await super().execute(f"{query.rstrip(';')}; {self.set_locally}")
+            begun = f"{self.begin};{query.removeprefix('BEGIN;')}" if query.startswith("BEGIN;") else query
+            return await super().execute(f"{begun.rstrip(';')}; {self.set_locally}")
         async with self._transaction():
             return await super().execute(query, *args, **options)
 
@@ -68,7 +72,7 @@ class Pooled(_Driver):
             yield
             return
         try:
-            await super().execute(f"BEGIN; {self.set_locally}")
+            await super().execute(f"{self.begin}; {self.set_locally}")
             yield
             await super().execute("COMMIT")
         except BaseException as error:

@@ -6,10 +6,12 @@ compares the namespace where there is one, and asks for a run that is seen where
 
 **Who is bound to what** stands in `role_namespaces`, which its owner writes. The table is asked anew by each statement,
 for the role that runs it: what a connection sets (as a search path) changes nothing, and a role that becomes another by
-SET ROLE is that one. Not bound are superusers, roles with BYPASSRLS, and the owner of the tables, who can undo all of
-it; an engine that works as the owner is bound, too, where that is forced. Nor is a role that is a member of such a one,
-or has a right that heeds no policy (TRUNCATE, TRIGGER, REFERENCES): what it was granted before is taken from it, and
-where it comes by such a right in another way the command refuses to bind it.
+SET ROLE is that one. All of it is parsed by a search path of the server's own names, so that nobody's operator gets in,
+and who can put one where the statements of engines would find it is not bound. Not bound are superusers, roles with
+BYPASSRLS, and the owner of the tables, who can undo all of it; an engine that works as the owner is bound, too, where
+that is forced. Nor is a role that is a member of such a one, or has a right that heeds no policy (TRUNCATE, TRIGGER,
+REFERENCES, CREATE in the schema, REPLICATION, the server's files and programs): what it was granted before is taken
+from it, and where it comes by such a right in another way the command refuses to bind it.
 
 **What stays common** tells nothing of what runs hold, and each session needs it whole: `sessions` and `lanes` (who is
 at work, and since when; keys of runs that it has just written, which are numbers), `key_origins`, `store_meta` (the
@@ -43,6 +45,7 @@ from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.names import escaped
 
 __all__ = [
+    "NAMES_OF_THE_SERVER",
     "Binding",
     "RowSecurity",
     "demand_rights",
@@ -82,7 +85,7 @@ def securing_statements(*, schema: str, binding: Binding | None, forced: bool | 
     the server cannot have.
     """
     # all before anything else, so that whoever is in the way costs little: see `securing.secure_rows`
-    statements = [_locked(schema, [*_POLICIES, "store_meta"]), *_secured(schema)]
+    statements = [NAMES_OF_THE_SERVER, _locked(schema, [*_POLICIES, "store_meta"]), *_secured(schema)]
     if forced is not None:
         force = "FORCE" if forced else "NO FORCE"
         statements += [f"ALTER TABLE {_table(schema, table)} {force} ROW LEVEL SECURITY;" for table in _POLICIES]
@@ -107,6 +110,7 @@ async def secure_again(connection: Connection, *, schema: str) -> None:
     Roles that are no more are forgotten: another one of such a name is not bound to what the former saw. It is known by
     having been granted nothing.
     """
+    await connection.execute(NAMES_OF_THE_SERVER)
     granted: list[str] = []
     roles = _table(schema, _ROLES)
     for row in await connection.fetch(_ROLES_THERE.format(roles=roles, is_bound=_is_bound(schema))):
@@ -115,7 +119,8 @@ async def secure_again(connection: Connection, *, schema: str) -> None:
         else:
             gone = "the role %r, which was bound to namespaces, is gone, or is another one by now; it is forgotten"
             _LOGGER.warning(gone, row["role"])
-    await connection.execute("\n".join([*_secured(schema), *granted]))
+    back = f"SET LOCAL search_path = {_name(schema)};"
+    await connection.execute("\n".join([*_secured(schema), *granted, back]))
 
 
 def refusing_statement(*, schema: str, role: str) -> str:
@@ -294,6 +299,10 @@ def _text(text: str) -> str:
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+NAMES_OF_THE_SERVER: Final = "SET LOCAL search_path = pg_catalog, pg_temp;"
+"""What is parsed after it has the server's operators and functions: one for `varchar` that somebody has put where the
+search path of the session leads fits better than `text`'s, and would be in the policies from then on."""
+
 _LOGGER: Final = logger_named("perdure.store")
 _LONGEST_NAME: Final = 63
 _POLICY: Final = "perdure_namespaces"
@@ -383,22 +392,36 @@ END {quote};"""
 # of each role the gravest reason, also where it has that of a role that it can become
 _UNBOUND: Final = """
 WITH bound AS (SELECT DISTINCT role::text AS role FROM {roles}),
+place AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = {schema}),
 tables AS (
     SELECT oid, relowner, relname IN ({secured}) AND NOT relforcerowsecurity AS is_free FROM pg_class
-    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = {schema}) AND relname IN ({tables})
-        AND relkind IN ('r', 'p')
+    WHERE relnamespace = (SELECT oid FROM place) AND relname IN ({tables}) AND relkind IN ('r', 'p')
+),
+owners AS (
+    SELECT relowner AS owner FROM pg_class WHERE relnamespace = (SELECT oid FROM place)
+    UNION SELECT proowner FROM pg_proc WHERE pronamespace = (SELECT oid FROM place)
+    UNION SELECT oprowner FROM pg_operator WHERE oprnamespace = (SELECT oid FROM place)
+    UNION SELECT typowner FROM pg_type WHERE typnamespace = (SELECT oid FROM place)
+    EXCEPT SELECT relowner FROM tables
 ),
 reasons AS (
     SELECT bound.role, other.rolname, CASE
         WHEN other.rolsuper THEN 'a superuser'
         WHEN other.rolbypassrls THEN 'a role with BYPASSRLS'
         WHEN other.rolcreaterole THEN 'a role with CREATEROLE'
-        WHEN other.oid = (SELECT nspowner FROM pg_namespace WHERE nspname = {schema})
+        WHEN other.rolreplication THEN 'a role with REPLICATION'
+        WHEN other.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+            THEN 'a role that uses files or programs of the server'
+        WHEN other.oid = (SELECT nspowner FROM place)
             AND (other.oid <> own.oid OR EXISTS (SELECT FROM tables WHERE is_free))
             AND other.oid NOT IN (SELECT relowner FROM tables) THEN 'the owner of the schema'
         WHEN other.oid IN (SELECT relowner FROM tables)
             AND (other.oid <> own.oid OR EXISTS (SELECT FROM tables WHERE is_free))
             THEN 'the owner of the tables'
+        WHEN other.oid IN (SELECT owner FROM owners) THEN 'a role that owns something in the schema'
+        WHEN other.oid NOT IN (SELECT relowner FROM tables)
+            AND has_schema_privilege(other.oid, (SELECT oid FROM place), 'CREATE')
+            THEN 'a role that may create something in the schema'
         WHEN EXISTS (
             SELECT FROM tables WHERE relowner <> other.oid AND (
                 has_table_privilege(other.oid, tables.oid, 'TRUNCATE, TRIGGER')

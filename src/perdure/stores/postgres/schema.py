@@ -13,12 +13,13 @@ libraries that do not know it. `docs/how-to/upgrading.md` says what an operator 
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from perdure.errors import SchemaTooNewError, StoreCorruptError
+from perdure.errors import SchemaTooNewError, StoreCorruptError, StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.stores.postgres import row_security
@@ -56,8 +57,7 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
 
 
 async def _prepare(connection: Connection, *, schema: str, location: str, now: Timestamp) -> None:
-    async with connection.transaction():
-        await _take_turn(connection, location=location)
+    async with _turn(connection, location=location):
         if not await connection.fetchval(_IS_THERE, schema):  # or the role would need the right to make one
             await connection.execute(f'CREATE SCHEMA "{schema}"')
         applied = await _applied(connection, schema=schema, location=location)
@@ -74,13 +74,37 @@ async def _prepare(connection: Connection, *, schema: str, location: str, now: T
             await _migrate(connection, known[common:], schema=schema, now=now)
 
 
-async def _take_turn(connection: Connection, *, location: str) -> None:
-    """Wait until nobody else is at this, with the patience that an upgrade needs."""
+@asynccontextmanager
+async def _turn(connection: Connection, *, location: str) -> AsyncIterator[None]:
+    """Give a transaction during which nobody else is at this; wait for it with the patience that an upgrade needs.
+
+    Each try is a short transaction of its own: a server that has gone without a word is noticed as by any question, and
+    no snapshot keeps dead rows in place meanwhile.
+    """
     telling = asyncio.get_running_loop().call_later(_TOLD_AFTER_SECONDS, _LOGGER.warning, _WAITING, location)
     try:
-        await connection.execute(_TAKE_TURN, timeout=_UPGRADE_SECONDS)
+        for pause_seconds in _pauses():
+            async with connection.transaction():
+                if await connection.fetchval(_TRY_TURN):
+                    telling.cancel()
+                    yield
+                    return
+            await asyncio.sleep(pause_seconds)
     finally:
         telling.cancel()
+    raise StoreUnavailableError(
+        f"the tables of {location} have been upgraded by another process for an hour, and it is not done. Nothing was "
+        f"changed. See in pg_stat_activity what it does, and open the database again."
+    )
+
+
+def _pauses() -> Iterator[float]:
+    """Yield the pauses after tries, in seconds, as many as an upgrade may take."""
+    waited, pause = 0.0, _FIRST_PAUSE_SECONDS
+    while waited < _UPGRADE_SECONDS:
+        yield pause
+        waited += pause
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 async def _demand_expanded(connection: Connection, version: int, *, location: str) -> None:
@@ -137,6 +161,8 @@ _EXPANDS: Final = re.compile(r"^-- Libraries go on that know version (?P<version
 
 _MOST_ATTEMPTS: Final = 5
 _TOLD_AFTER_SECONDS: Final = 1.0
+_FIRST_PAUSE_SECONDS: Final = 0.01
+_LONGEST_PAUSE_SECONDS: Final = 1.0
 _UPGRADE_SECONDS: Final = 3_600.0
 """So long a migration may take: an index of a large table takes minutes, and one that is given up never comes."""
 
@@ -147,11 +173,7 @@ _WAITING: Final = (
 
 # by the letters of the name, so that no other program takes it
 _TURN: Final = int.from_bytes(b"perdure", "big")
-_TAKE_TURN: Final = f"""
-SET LOCAL lock_timeout = {milliseconds(_UPGRADE_SECONDS)}; SET LOCAL statement_timeout = 0;
-SELECT pg_advisory_xact_lock({_TURN});
-SET LOCAL lock_timeout TO DEFAULT; SET LOCAL statement_timeout TO DEFAULT
-"""
+_TRY_TURN: Final = f"SELECT pg_try_advisory_xact_lock({_TURN})"
 
 # Rows that policies hide from who upgrades are an error: they would be left as they were.
 _DEMAND_ALL_ROWS: Final = "SET LOCAL row_security = off"

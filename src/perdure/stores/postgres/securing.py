@@ -10,6 +10,7 @@ from perdure.stores.postgres.connection import Connection, connect_for_session, 
 from perdure.stores.postgres.faults import is_contention, store_error
 from perdure.stores.postgres.opening import demand_suitable, reached
 from perdure.stores.postgres.row_security import (
+    NAMES_OF_THE_SERVER,
     Binding,
     RowSecurity,
     is_there,
@@ -78,7 +79,8 @@ async def _secure(connection: Connection, *, schema: str, binding: Binding | Non
 
 async def look_at_rows(url: str) -> RowSecurity:
     """Return how it stands. Raises UsageError and StoreErrors."""
-    async with _connected(url) as connection:
+    async with _connected(url) as connection, connection.transaction():
+        await connection.execute(NAMES_OF_THE_SERVER)
         return await read_row_security(connection, schema=_read(url).settings.schema)
 
 

@@ -36,6 +36,11 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_url: str = ""
     searched_rows: int = 20_000
 
+    def for_lease(self, seconds: float) -> "PostgresSettings":
+        """Return these for a session with leases of so many seconds: of what is in each other's way, be it two that
+        stand still one after the other, all must be over when the lease of whoever has begun it has passed."""
+        return msgspec.structs.replace(self, idle_seconds=min(self.idle_seconds, seconds / 2))
+
     @property
     def writers(self) -> int:
         """How many connections write: one more than commits may be under way, so that no lease waits for these."""

@@ -108,7 +108,8 @@ class PostgresStore:
     async def _open(
         self, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]
     ) -> OpenSession:
-        home = Home(self._url, self._settings, self.clock, on_changes=on_changes)
+        settings = self._settings.for_lease(lease_seconds)
+        home = Home(self._url, settings, self.clock, on_changes=on_changes)
         try:
             connection = await reached(home.connect())
             await demand_suitable(connection, schema=self._settings.schema, location=self.location)
@@ -138,7 +139,7 @@ class PostgresStore:
             raise
         return OpenSession(
             self._url,
-            self._settings,
+            settings,
             session,
             home,
             known_time=known_time,
