@@ -345,3 +345,14 @@ def calls_for(*, naming: str) -> int:
     finally:
         sys.setprofile(before)
     return calls
+
+
+def test_a_name_stays_until_new_code_comes() -> None:
+    module = ModuleType("lazy")
+    exec("def late(): ...\nfound = None\nasync def order(ctx): return found", vars(module))
+    registry = registry_of(vars(module)["order"])
+    first = fingerprint(registry)
+    vars(module)["found"] = vars(module)["late"]
+    assert fingerprint(registry) == first
+    registry.add_workflow(registry.workflow("fingerprinted"))
+    assert fingerprint(registry) != first

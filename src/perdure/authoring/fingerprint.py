@@ -15,6 +15,9 @@ Not seen are other packages, other values of globals (which may be those of one 
 only: by an import within a function, as a method of an argument, in tables of tables, in wrappers of other packages
 that leave no `__wrapped__`, by `functools.singledispatch`. Another version of Python has another bytecode; that of 3.13
 and newer knows the line of a class that is made within a function.
+
+Globals may come late, as those that a first call sets. So the name is made once, when a worker opens, and again only
+after new code has come.
 """
 
 import hashlib
@@ -34,7 +37,14 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(registry: Registry) -> str:
-    """Return the name of the code of a registry's definitions: 16 digits."""
+    """Return the name of the code of a registry's definitions: 16 digits. It is made anew only after new code came."""
+    changes = registry.changes
+    if registry.fingerprint[0] != changes:
+        registry.fingerprint = (changes, _made(registry))
+    return registry.fingerprint[1]
+
+
+def _made(registry: Registry) -> str:
     workflows = [(key, registry.workflow(*key).function) for key in registry.workflow_versions]
     activities = [(one.name, one.function) for one in registry.activities]
     digest = hashlib.blake2b(digest_size=8)
