@@ -1,11 +1,13 @@
 """Runs that wait for slots of a loaded worker are given to workers that have free ones."""
 
 import asyncio
+from collections.abc import Callable
 from copy import copy
 
 import pytest
 
 from perdure import Context, Engine, Run, Settings, activity, current_attempt, workflow
+from perdure.authoring.fingerprint import fingerprint
 from perdure.authoring.registry import Registry
 from perdure.kernel.options import Executor
 from perdure.stores.memory import MemoryDatabase, MemoryStore
@@ -167,6 +169,38 @@ async def test_workers_with_other_code_of_the_same_names_do_not_share() -> None:
         await look(old, new)
         assert new.worker.dispatcher.waiting == 2
         _gates["all"].set()
+
+
+_found: Callable[[], None] | None = None
+
+
+@workflow(name="shared_lazily")
+async def lazily(_: Context) -> bool:
+    return _found is not None
+
+
+def lazy_registry() -> Registry:
+    registry = Registry()
+    registry.add_workflow(lazily)
+    return registry
+
+
+@pytest.mark.parametrize("comes_late", [False, True])
+async def test_a_worker_is_named_by_its_code_as_it_came_also_while_it_is_alone(
+    monkeypatch: pytest.MonkeyPatch, *, comes_late: bool
+) -> None:
+    database, registry = MemoryDatabase(), Registry() if comes_late else lazy_registry()
+    name = fingerprint(lazy_registry())
+    async with engine_on(database, MANY_SLOTS, "alone", registry) as alone:
+        if comes_late:
+            registry.add_workflow(lazily)
+            await alone.worker.sharing.look()
+        monkeypatch.setattr(f"{__name__}._found", lambda: None)
+        assert fingerprint(lazy_registry()) != name
+        async with engine_on(database, MANY_SLOTS, "other") as other:
+            await alone.worker.sharing.look()
+            (one,) = await other.worker.store.list_servers()
+            assert one.serving.code == name
 
 
 async def test_a_worker_alone_announces_nothing_and_one_that_has_room_does_so_once() -> None:

@@ -42,7 +42,8 @@ W = TypeVar("W", bound="Workflow[*tuple[Any, ...], Any]")
 
 class Registry:
     """Definitions by name. `activity_limits`: the `max_concurrent_activities` that the newest versions declare;
-    `activity_names`: of which activities there is code."""
+    `activity_names`: of which activities there is code. `changes`: how often code has come. `fingerprint`: the name of
+    the code, after how many changes (see `perdure.authoring.fingerprint`)."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -52,6 +53,8 @@ class Registry:
         self._workflow_versions: frozenset[WorkflowVersion] = frozenset()
         self.activity_limits: dict[str, int] = {}
         self.activity_names: frozenset[str] = frozenset()
+        self.changes = 0
+        self.fingerprint: tuple[int, str] = (-1, "")
         self._watchers: list[WeakMethod[Callable[[], None]]] = []
         self._watchers_lock = threading.Lock()  # engines of several threads begin to watch, each on its own
 
@@ -92,6 +95,7 @@ class Registry:
             self._watchers = [*alive, WeakMethod(watcher)]
 
     def _tell(self) -> None:
+        self.changes += 1
         for reference in self._watchers:
             watcher = reference()
             if watcher is not None:

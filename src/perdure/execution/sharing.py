@@ -45,9 +45,9 @@ class WorkSharing:
         """Share the runs of `worker`."""
         self._worker = worker
         self._announced = Serving()
-        self._code: tuple[str, str] | None = None
         self._waited: frozenset[_Name] = frozenset()
         self._is_looking = False
+        self._name_code()
 
     def look_soon(self) -> None:
         """Have a look, which nobody waits for."""
@@ -69,6 +69,7 @@ class WorkSharing:
         Raises StoreErrors, and EngineClosedError.
         """
         worker = self._worker
+        self._name_code()
         if worker.store.is_alone():
             return
         serving = self.serving
@@ -91,13 +92,12 @@ class WorkSharing:
         """What others are to know of this worker."""
         worker = self._worker
         room = worker.dispatcher.free_slots() if worker.is_claiming else {}
-        return worker.queues.serving(room=room, code=self._fingerprint())
+        return worker.queues.serving(room=room, code=self._name_code())
 
-    def _fingerprint(self) -> str:
-        code, worker = self._code, self._worker
-        if code is None or code[0] != worker.code:
-            self._code = code = (worker.code, fingerprint(worker.registry))
-        return code[1]
+    def _name_code(self) -> str:
+        """Return the name of this worker's code. It is made when the worker opens, and soon after new code has come,
+        also while nobody is told: before running code has changed what it reaches."""
+        return fingerprint(self._worker.registry)
 
     def _room_of(self, servers: list[ServerSummary]) -> Counter[str]:
         """Return half of the slots that are free at others of the same code and rows: others may be giving, too."""

@@ -6,12 +6,13 @@ import asyncpg
 import pytest
 
 from perdure.errors import UsageError
-from perdure.stores.postgres import schema, securing
+from perdure.stores.postgres import reading, schema, securing, sessions, statements
 from perdure.stores.postgres.row_security import Binding
 from perdure.stores.sql.migrations import Migration
 from perdure.testing.store_conformance.harness import LEASE_SECONDS
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.postgres_server import PostgresServer, value
+from tests.stores.postgres.test_plans import MANY, looked_at, put_many
 from tests.stores.postgres.test_row_security import ROWS, B, by, execute, secured
 
 
@@ -165,3 +166,36 @@ async def test_a_role_that_is_made_anew_is_bound_to_nothing_that_the_former_saw(
         assert (await secured(url, role, "b")).roles == {role: ("b",)}
         assert (await secured(url, None)).roles == {role: ("b",)}, "it is kept"
         await execute(url, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (sessions._CLAIMABLE, (MANY // 2, 10, ["order"], ["1"], None)),
+        (sessions._NEXT_WAKE, (["order", "other"], ["1", "1"])),
+        (statements.LATEST_OF_IDS, (["a"], ["run 7"])),
+        (reading._LATEST_OF_IDS, (["a", "a"], ["run 7", "run 8"])),
+        (reading._RUNS_OF_KEYS, ([7, 8],)),
+        (statements.LOCK_RUNS, ([7, 8],)),
+        (statements.INBOXES, ([7],)),
+        (reading._COUNTED_EVENTS, ([7, 8], [0, 0], [10, 10])),
+        (reading._INBOXES, ([7, 8], [0, 0], [10, 10])),
+    ],
+    ids=["claim", "next wake", "locate", "find", "find by key", "lock", "inbox", "history", "inboxes"],
+)
+async def test_the_server_uses_its_indexes_for_a_bound_role_too(
+    postgres_server: PostgresServer, roles: tuple[str, str], statement: str, arguments: tuple[object, ...]
+) -> None:
+    async with postgres_server.database() as url:
+        await secured(url, roles[0], "a")
+        harness = PostgresHarness(url)
+        await put_many(harness)
+        await harness.execute("UPDATE runs SET namespace = 'a'")
+        await harness.execute("INSERT INTO history SELECT 7, n, 'x', 1, 0, '', '' FROM generate_series(1, 10) AS n")
+        await harness.execute("VACUUM ANALYZE runs, history")
+        bound = PostgresHarness(by(roles[0], url))
+        assert await looked_at(bound, statement, *arguments) <= 250
+        await harness.close()

@@ -22,7 +22,7 @@ from perdure.ports.agenda import AgendaQuery
 from perdure.ports.store import LockQuery, RunQuery
 from perdure.ports.tasks import TaskQuery
 from perdure.ports.verification import VerificationWish
-from perdure.stores.postgres import reading, row_security, schema, securing, sessions, statements
+from perdure.stores.postgres import row_security, schema, securing
 from perdure.stores.postgres.row_security import Binding, RowSecurity
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sql.migrations import Migration
@@ -31,7 +31,6 @@ from perdure.testing.store_conformance.harness import FAR, LEASE_SECONDS, creati
 from perdure.testing.store_conformance.reading import HOSTILE_NAMES
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.postgres_server import PostgresServer, emptied, until_waiting, value
-from tests.stores.postgres.test_plans import MANY, looked_at, put_many
 
 OF_THE_SUITE: Final = ("default", "elsewhere", "here", "her", "here ", "other", "there", "x", *HOSTILE_NAMES)
 NOW: Final = Timestamp(1_800_000_000_000_000)
@@ -589,34 +588,3 @@ async def test_a_table_that_a_migration_adds_is_usable_by_the_bound_and_a_hidden
         await store.open(session_name="newer", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
         await store.close()
         assert await value(by(roles[1], fresh), "SELECT count(*) FROM perdure.more") == 0
-
-
-# --- what it costs ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("statement", "arguments"),
-    [
-        (sessions._CLAIMABLE, (MANY // 2, 10, ["order"], ["1"], None)),
-        (sessions._NEXT_WAKE, (["order", "other"], ["1", "1"])),
-        (statements.LATEST_OF_IDS, (["a"], ["run 7"])),
-        (reading._LATEST_OF_IDS, (["a", "a"], ["run 7", "run 8"])),
-        (reading._RUNS_OF_KEYS, ([7, 8],)),
-        (statements.LOCK_RUNS, ([7, 8],)),
-        (statements.INBOXES, ([7],)),
-        (reading._COUNTED_EVENTS, ([7, 8], [0, 0], [10, 10])),
-        (reading._INBOXES, ([7, 8], [0, 0], [10, 10])),
-    ],
-    ids=["claim", "next wake", "locate", "find", "find by key", "lock", "inbox", "history", "inboxes"],
-)
-async def test_the_server_uses_its_indexes_for_a_bound_role_too(
-    url: str, roles: tuple[str, str], statement: str, arguments: tuple[object, ...]
-) -> None:
-    harness = PostgresHarness(url)
-    await put_many(harness)
-    await harness.execute("UPDATE runs SET namespace = 'a'")
-    await harness.execute("INSERT INTO history SELECT 7, n, 'x', 1, 0, '', '' FROM generate_series(1, 10) AS n")
-    await harness.execute("VACUUM ANALYZE runs, history")
-    bound = PostgresHarness(by(roles[0], url))
-    assert await looked_at(bound, statement, *arguments) <= 250
-    await harness.close()

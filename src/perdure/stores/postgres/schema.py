@@ -44,16 +44,17 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
     """Create or upgrade the tables.
 
     Raises StoreCorruptError for tables of another program, SchemaTooNewError for a newer Perdure's that this one cannot
-    use; both are left as they are. Where the server ends it, as the one of two that are in each other's way, it is done
+    use; both are left as they are. Raises UsageError for a role that may not use all of them. Where the server ends it, as the one of two that are in each other's way, it is done
     once more.
     """
-    for _ in range(_MOST_ATTEMPTS - 1):
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:
-            return await _prepare(connection, schema=schema, location=location, now=now)
+            await _prepare(connection, schema=schema, location=location, now=now)
+            break
         except driver_errors() as error:
-            if not is_contention(error):
+            if attempt == _MOST_ATTEMPTS or not is_contention(error):
                 raise
-    return await _prepare(connection, schema=schema, location=location, now=now)
+    await row_security.demand_rights(connection, schema=schema, location=location)
 
 
 async def _prepare(connection: Connection, *, schema: str, location: str, now: Timestamp) -> None:

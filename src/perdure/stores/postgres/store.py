@@ -37,7 +37,6 @@ from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.opening import demand_same_database, demand_suitable, has_tables, reached
 from perdure.stores.postgres.processes import own_process
-from perdure.stores.postgres.row_security import demand_rights
 from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.status import read_status
@@ -114,7 +113,6 @@ class PostgresStore:
             connection = await reached(home.connect())
             await demand_suitable(connection, schema=self._settings.schema, location=self.location)
             await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=self.clock.now())
-            await demand_rights(connection, schema=self._settings.schema, location=self.location)
             session = sessions.SessionRow(
                 worker_id=WorkerId(await connection.fetchval("SELECT nextval('worker_ids')")),
                 name=session_name,
