@@ -331,11 +331,12 @@ Whoever writes a row that has both must see its run, too."""
 
 _QUOTE: Final = "$revoked$"
 
-# the owner of the tables, which may be bound, too, has rights of its own: without these it could make no upgrade
+# the owner of the tables, which may be bound, too, has rights of its own: without these it could make no upgrade; and
+# a role that is gone has none
 _UNLESS_OWNER: Final = """\
-DO {quote} BEGIN IF {role} <> (SELECT rolname FROM pg_roles WHERE oid = (
-    SELECT relowner FROM pg_class WHERE oid = {runs}::regclass
-)) THEN
+DO {quote} BEGIN IF EXISTS (
+    SELECT FROM pg_roles WHERE rolname = {role} AND oid <> (SELECT relowner FROM pg_class WHERE oid = {runs}::regclass)
+) THEN
     {statements}
 END IF; END {quote};"""
 

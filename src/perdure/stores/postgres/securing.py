@@ -61,11 +61,8 @@ _MOST_ATTEMPTS: Final = 5
 async def _secure(connection: Connection, *, schema: str, binding: Binding | None, forced: bool | None) -> RowSecurity:
     async with connection.transaction():
         statements = securing_statements(schema=schema, binding=binding, forced=forced)
-        if binding is not None and not await is_there(connection, role=binding.role):
-            if binding.namespaces:
-                raise UsageError(f"the server has no role {binding.role!r}; create it first. Nothing was changed.")
-            # what secures the rows takes its namespaces from a role that is gone
-            statements = securing_statements(schema=schema, binding=None, forced=forced)
+        if binding is not None and binding.namespaces and not await is_there(connection, role=binding.role):
+            raise UsageError(f"the server has no role {binding.role!r}; create it first. Nothing was changed.")
         await connection.execute("\n".join(statements))
         stands = await read_row_security(connection, schema=schema)
         reason = None if binding is None else stands.unbound.get(binding.role)
