@@ -130,7 +130,11 @@ async def test_rows_are_secured_by_a_command_that_also_prints_what_it_would_run(
         assert called.out.splitlines()[-1] == f"{role} sees here, it's"
         assert called.out == perdure(*secure, directory=tmp_path, PERDURE_URL=postgres).out
         revoked = perdure("row-security", role, "--revoke", "--json", directory=tmp_path, PERDURE_URL=postgres)
-        assert json.loads(revoked.out) == {"is_on": True, "is_forced": False, "roles": {}, "unbound": {}}
+        stands = {"is_on": True, "is_forced": False, "roles": {}, "unbound": {}, "forgotten": []}
+        assert json.loads(revoked.out) == stands
+        await value(postgres, "INSERT INTO perdure.role_namespaces VALUES ('gone', 'here')")
+        again = perdure("row-security", directory=tmp_path, PERDURE_URL=postgres)
+        assert again.out.splitlines()[-1].startswith("gone is forgotten: ")
     finally:
         await value(postgres, f"DROP OWNED BY {role}")
         await value(postgres, f"DROP ROLE {role}")

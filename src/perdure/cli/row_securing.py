@@ -64,3 +64,5 @@ def _lines(stands: "RowSecurity") -> Iterator[str]:
         names, reason = ", ".join(map(printable, namespaces)), stands.unbound.get(role)
         held = "sees" if reason is None else f"is not bound, for {printable(reason)}; its namespaces would be"
         yield f"{printable(role)} {held} {names}"
+    for role in stands.forgotten:
+        yield f"{printable(role)} is forgotten: it was made anew since, or its rights were taken from it; bind it again"

@@ -146,6 +146,19 @@ async def test_a_role_that_owns_something_in_the_schema_is_not_bound(
             await secured(url, roles[0], "a")
 
 
+async def test_who_binds_a_role_is_told_which_others_are_forgotten(
+    postgres_server: PostgresServer, roles: tuple[str, str]
+) -> None:
+    """As where a dump was restored without rights."""
+    async with postgres_server.database() as url:
+        assert (await secured(url, roles[0], "a")).forgotten == ()
+        await execute(url, f"REVOKE ALL ON ALL TABLES IN SCHEMA perdure FROM {roles[0]}")
+        assert (await secured(url, roles[1], "b")).forgotten == (roles[0],)
+        assert (await secured(url, roles[0], "a")).forgotten == ()
+        await execute(url, f"REVOKE ALL ON ALL TABLES IN SCHEMA perdure FROM {roles[0]}")
+        assert (await secured(url, roles[0], "a")).forgotten == (), "it was bound again"
+
+
 async def test_a_role_that_is_made_anew_is_bound_to_nothing_that_the_former_saw(
     postgres_server: PostgresServer, roles: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

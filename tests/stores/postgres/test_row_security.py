@@ -555,6 +555,9 @@ async def test_a_role_that_is_gone_is_told_of_and_forgotten_and_stops_no_upgrade
         assert (await secured(url, "gone")).roles == {roles[0]: ("a",)}, "nothing to revoke"
         await execute(url, "INSERT INTO perdure.role_namespaces VALUES ('gone', 'a')")
         assert (await securing.look_at_rows(url)).unbound == {"gone": "the server has no role of this name"}
+        await execute(url, securing.securing_script(url, binding=Binding(role="gone", namespaces=()), forced=None))
+        assert (await securing.look_at_rows(url)).roles == {roles[0]: ("a",)}
+        await execute(url, "INSERT INTO perdure.role_namespaces VALUES ('gone', 'a')")
         migration = Migration(number=99, name="more", text="CREATE TABLE more (number bigint)", checksum="more")
         known = schema.migrations()
         monkeypatch.setattr(schema, "migrations", lambda: (*known, migration))

@@ -49,6 +49,7 @@ __all__ = [
     "Binding",
     "RowSecurity",
     "demand_rights",
+    "forgotten_roles",
     "is_on",
     "is_there",
     "lock_all",
@@ -69,13 +70,15 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 class RowSecurity(msgspec.Struct, frozen=True, kw_only=True):
     """How it stands: whether rows are secured, whether from the owner of the tables, too, and who is bound to what.
 
-    `unbound` says of those roles that see or do more, nevertheless, why that is so.
+    `unbound` says of those roles that see or do more, nevertheless, why that is so; `forgotten` names those that the
+    call has bound to nothing, since nothing is granted to them any more.
     """
 
     is_on: bool
     is_forced: bool
     roles: dict[str, tuple[str, ...]]
     unbound: dict[str, str] = {}
+    forgotten: tuple[str, ...] = ()
 
 
 def securing_statements(*, schema: str, binding: Binding | None, forced: bool | None) -> list[str]:
@@ -164,6 +167,14 @@ async def demand_rights(connection: Connection, *, schema: str, location: str) -
             f"by an older Perdure, which does not know them, or something was taken from it since. Run `perdure "
             f"row-security` of this version for it, again with its namespaces."
         )
+
+
+async def forgotten_roles(connection: Connection, *, schema: str) -> list[str]:
+    """Return the roles that securing the rows again forgets."""
+    if not await is_on(connection, schema=schema):
+        return []
+    text = _ROLES_THERE.format(roles=_table(schema, _ROLES), is_bound=_is_bound(schema))
+    return [row["role"] for row in await connection.fetch(text) if not row["is_bound"]]
 
 
 async def is_there(connection: Connection, *, role: str) -> bool:
@@ -330,11 +341,12 @@ Whoever writes a row that has both must see its run, too."""
 
 _QUOTE: Final = "$revoked$"
 
-# the owner of the tables, which may be bound, too, has rights of its own: without these it could make no upgrade
+# the owner of the tables, which may be bound, too, has rights of its own: without these it could make no upgrade; and
+# a role that is gone has none
 _UNLESS_OWNER: Final = """\
-DO {quote} BEGIN IF {role} <> (SELECT rolname FROM pg_roles WHERE oid = (
-    SELECT relowner FROM pg_class WHERE oid = {runs}::regclass
-)) THEN
+DO {quote} BEGIN IF EXISTS (
+    SELECT FROM pg_roles WHERE rolname = {role} AND oid <> (SELECT relowner FROM pg_class WHERE oid = {runs}::regclass)
+) THEN
     {statements}
 END IF; END {quote};"""
 

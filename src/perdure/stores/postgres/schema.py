@@ -44,8 +44,8 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
     """Create or upgrade the tables.
 
     Raises StoreCorruptError for tables of another program, SchemaTooNewError for a newer Perdure's that this one cannot
-    use; both are left as they are. Raises UsageError for a role that may not use all of them. Where the server ends it, as the one of two that are in each other's way, it is done
-    once more.
+    use; both are left as they are. Raises UsageError for a role that may not use all of them. Where the server ends it,
+    as the one of two that are in each other's way, it is done once more.
     """
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from msgspec import structs
+
 from perdure.errors import UsageError
 from perdure.kernel.time import Timestamp
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
@@ -13,6 +15,7 @@ from perdure.stores.postgres.row_security import (
     NAMES_OF_THE_SERVER,
     Binding,
     RowSecurity,
+    forgotten_roles,
     is_there,
     read_row_security,
     refusing_statement,
@@ -61,11 +64,9 @@ _MOST_ATTEMPTS: Final = 5
 async def _secure(connection: Connection, *, schema: str, binding: Binding | None, forced: bool | None) -> RowSecurity:
     async with connection.transaction():
         statements = securing_statements(schema=schema, binding=binding, forced=forced)
-        if binding is not None and not await is_there(connection, role=binding.role):
-            if binding.namespaces:
-                raise UsageError(f"the server has no role {binding.role!r}; create it first. Nothing was changed.")
-            # what secures the rows takes its namespaces from a role that is gone
-            statements = securing_statements(schema=schema, binding=None, forced=forced)
+        if binding is not None and binding.namespaces and not await is_there(connection, role=binding.role):
+            raise UsageError(f"the server has no role {binding.role!r}; create it first. Nothing was changed.")
+        forgotten = await forgotten_roles(connection, schema=schema)
         await connection.execute("\n".join(statements))
         stands = await read_row_security(connection, schema=schema)
         reason = None if binding is None else stands.unbound.get(binding.role)
@@ -74,7 +75,8 @@ async def _secure(connection: Connection, *, schema: str, binding: Binding | Non
                 f"the role {binding.role!r} cannot be bound to namespaces: {reason}. Nothing was changed. Name a role "
                 f"that is not, or take that from it first."
             )
-    return stands
+    named = None if binding is None else binding.role
+    return structs.replace(stands, forgotten=tuple(role for role in forgotten if role != named))
 
 
 async def look_at_rows(url: str) -> RowSecurity:
