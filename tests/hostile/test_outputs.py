@@ -356,10 +356,13 @@ async def test_a_record_of_the_log_begins_one_line_whatever_it_tells(caplog: pyt
         logging.getLogger("perdure").removeHandler(handler)
     assert_harmless(log.getvalue())
     begun = [line for line in log.getvalue().splitlines() if line and not line.startswith(" ")]
-    assert len(caplog.records) > 4 * len(NAMES)
-    assert len(begun) == len(caplog.records)
+    records = [
+        record for record in caplog.records if record.name.startswith("perdure.")
+    ]  # a library may tell something
+    assert len(records) > 4 * len(NAMES)
+    assert len(begun) == len(records)
     assert all(line.startswith("LOG perdure.") for line in begun)
-    assert {vars(record).get("run_id", "").isprintable() for record in caplog.records} == {True}
+    assert {vars(record).get("run_id", "").isprintable() for record in records} == {True}
 
 
 # --- files, and outputs to come --------------------------------------------------------------------------------------

@@ -69,8 +69,7 @@ PLANTED: Final = (
         module="perdure.stores.postgres.clock",
         old="        self.learn(shown, asked_at=asked_at, answered_at=self._counted())\n",
         new="",
-        tool="kill",
-        on_postgres=True,
+        tool="fence",
     ),
     Mutant(
         name="PostgreSQL: requests are forgotten",
