@@ -63,7 +63,7 @@ async def test_a_commit_looks_at_the_runs_that_it_moves_however_many_their_owner
     await harness.execute("INSERT INTO lanes VALUES (7, 0, 0, 0, '{}')")
     keys = list(range(100, 200))
     columns: list[list[object]] = [[value] * len(keys) for value in (1, 2, "running", "", 0.0, 2, None, 0, None, 1)]
-    events: list[list[object]] = [[value] * len(keys) for value in (2, "some", 1, 0, "{}", b"")]
+    events: list[list[object]] = [[value] * len(keys) for value in (2, "some", 1, 0, "{}", b"", 1)]
     commit = plain.commit_of("moved", "recorded")
     few = await looked_at(harness, commit, 7, 0, 0, 1, keys, *columns, keys, *events, is_write=True)
     assert len(keys) <= few <= 15 * len(keys)
