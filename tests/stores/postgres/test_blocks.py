@@ -73,7 +73,7 @@ def scheduled(operation: int) -> ActivityScheduled:
         ((scheduled(7), completed(1)), True),
         ((completed(1), scheduled(7)), True),
         ((completed(7, {"operation": 1}), scheduled(8)), False),
-        ((completed(7, [["activity_completed", 1, 0, {"operation": 1}]]), scheduled(8)), False),
+        ((completed(7, [["activity_completed", {"operation": 1}]]), scheduled(8)), False),
         ((completed(11), scheduled(12)), False),
         ((scheduled(1), completed(7)), False),
     ],

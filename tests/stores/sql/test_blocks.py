@@ -77,7 +77,7 @@ def test_several_are_one_row_that_people_can_read() -> None:
             "*",
             1,
             1_000,
-            '[["run_started",1,0,{"worker":"one"}],["signal_received",1,3,{"name":"told","body":"x"}]]',
+            '[["run_started",{"worker":"one"}],["signal_received",{"name":"told","body":"x"},3,1]]',
             2,
         )
     ]
@@ -101,10 +101,10 @@ def test_the_event_by_which_a_server_finds_forks_is_a_row_of_its_own() -> None:
     [
         ((9, BLOCK, 2, 0, "[]", b"", 2), "has the form 2; this library reads form 1; a newer Perdure"),
         ((9, BLOCK, 1, 0, "[", b"", 2), "cannot be decoded"),
-        ((9, BLOCK, 1, 0, '[["run_started",1,0]]', b"", 2), "cannot be decoded"),
+        ((9, BLOCK, 1, 0, '[["run_started"]]', b"", 2), "cannot be decoded"),
         ((9, BLOCK, 1, 0, "[]", b"", 2), "has 0 of them, and should have 2"),
-        ((9, BLOCK, 1, 0, '[["later",1,0,{}],["run_started",1,0,{"worker":""}]]', b"", 2), "event 8 has .* 'later'"),
-        ((9, BLOCK, 1, 0, '[["run_started",1,0,{"worker":""}],["run_started",1,0,{"worker":7}]]', b"", 2), "event 9"),
+        ((9, BLOCK, 1, 0, '[["later",{}],["run_started",{"worker":""}]]', b"", 2), "event 8 has .* 'later'"),
+        ((9, BLOCK, 1, 0, '[["run_started",{"worker":""}],["run_started",{"worker":7}]]', b"", 2), "event 9"),
     ],
 )  # fmt: skip
 def test_what_is_unknown_or_does_not_fit_is_an_error_that_says_where(row: tuple[object, ...], said: str) -> None:

@@ -4,11 +4,11 @@ What an event costs a server is its row more than itself: a header, an entry in 
 the way there. So events that are committed together are one row, whose type is `*`, whose number is that of the last,
 and whose time is that of the first:
 
-    sequence  type  version  at                data                                                         events
-    7         *     1        1795823784982810  [["activity_completed",1,0,{...}],["run_completed",1,0,{...}]]  2
+    sequence  type  version  at                data                                                 events
+    7         *     1        1795823784982810  [["activity_completed",{...}],["run_completed",{...}]]  2
 
-Each is [type, version, microseconds since the row's time, event]; `events` says how many there are. An event alone is a
-row as it always was, with its type and version in their columns.
+Each is [type, event], or [type, event, microseconds since the row's time, version] where these are not 0 and 1;
+`events` says how many there are. An event alone is a row as it always was, with its type and version in their columns.
 
 **Limits.** A block holds at most `MOST_EVENTS`, so that who reads up to some event reads few too many; and, if it has
 several, at most 64 KiB. `run_forked` is in none: the server finds forks by the types of rows.
@@ -75,7 +75,12 @@ def _cut(parts: Sequence[Part]) -> Iterator[BlockRow]:
         yield _row_of(parts[0])
         return
     at = parts[0][3]
-    data = _ENCODE([(name, version, its - at, event) for _, name, version, its, event in parts])
+    data = _ENCODE(
+        [
+            (name, event) if its == at and version == 1 else (name, event, its - at, version)
+            for _, name, version, its, event in parts
+        ]
+    )
     if len(data) <= _MOST_BYTES:
         yield (parts[-1][0], BLOCK, _VERSION, at, data.decode(), len(parts))
     else:
@@ -107,9 +112,18 @@ def events_of_row(row: StoredEvent) -> list[RecordedEvent]:
     if len(parts) != events:
         raise HistoryError(f"the block of events up to {sequence} has {len(parts)} of them, and should have {events}")
     return [
-        decode_event(number, its_name, its_version, at + offset, event)
-        for number, (its_name, its_version, offset, event) in enumerate(parts, start=sequence - events + 1)
+        decode_event(number, part.type, part.version, at + part.since, part.event)
+        for number, part in enumerate(parts, start=sequence - events + 1)
     ]
+
+
+class _Stored(msgspec.Struct, array_like=True, gc=False):
+    """An event in a block."""
+
+    type: str
+    event: msgspec.Raw
+    since: int = 0
+    version: int = 1
 
 
 _COLUMNS_OF_ONE: Final = 6
@@ -117,4 +131,4 @@ _VERSION: Final = 1
 _MOST_BYTES: Final = 65_536
 _ALONE: Final = EVENT_NAMES[RunForked]
 _ENCODE: Final = msgspec.json.Encoder().encode
-_DECODE: Final = msgspec.json.Decoder(list[tuple[str, int, int, msgspec.Raw]]).decode
+_DECODE: Final = msgspec.json.Decoder(list[_Stored]).decode
