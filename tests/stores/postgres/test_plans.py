@@ -154,6 +154,8 @@ async def test_a_claim_of_tasks_looks_at_none_that_demand_other_labels(
     assert await looked_at(harness, task_lines._LINES, ["gpu", "cpu"], ["gpu=a100"], ["gpu"]) <= 300
     line: tuple[object, ...] = (["gpu"], ["gpu=a100"], [2], [""])
     assert await looked_at(harness, task_lines._HEADS, *line, ["render"], 7, START, 10, [], []) <= 100
+    for activity, is_read in (("render", False), ("measure", True)):
+        assert await looked_at(harness, task_lines._WAITING, *line, [activity], 7, START, [is_read]) <= 20
 
 
 async def test_when_a_task_is_kept_no_longer_is_known_without_a_look_at_all(harness: PostgresHarness) -> None:
