@@ -57,14 +57,23 @@ def cpu_seconds_of_tree(root: int, processes: Path = _PROCESSES) -> float | None
     """Say what a process and all its descendants have used, the dead ones included; None where that is not known."""
     if not (processes / "self").exists():
         return None
+    tree = _tree(root, processes)
+    return sum(int(used) for fields in tree.values() for used in fields[_USED]) / os.sysconf("SC_CLK_TCK")
+
+
+def processes_of_tree(root: int) -> list[int]:
+    """Give the numbers of a process and all its descendants that live, as far as that is known."""
+    return [*_tree(root, _PROCESSES)]
+
+
+def _tree(root: int, processes: Path) -> dict[int, list[str]]:
     found = {int(path.name): fields for path in processes.glob("[0-9]*") if (fields := _fields(path)) is not None}
     tree = {root}
     # A process has a higher number than its parent, but for the day when numbers begin anew.
     for process in sorted(found):
         if int(found[process][_PARENT]) in tree:
             tree.add(process)
-    ticks = sum(int(used) for process in tree & found.keys() for used in found[process][_USED])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return {process: found[process] for process in tree & found.keys()}
 
 
 def _server_seconds() -> float | None:

@@ -3,10 +3,16 @@
 Each process is an engine that starts and runs its own share, which is all of W2: so nothing but the database and the
 machine is shared. All begin at once, warmed up. The rate is that of all steps from the first beginning to the last end;
 its CPU time is that of all workers. Each number of processes has a database of its own on the measurement's server.
+
+Where one process and the server keep all cores of the machine at work, a second one has nothing to add. So one is
+measured on a single core, too, with the server: two processes on two cores against that is what twice the machine does.
 """
 
 import asyncio
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -16,7 +22,7 @@ from typing import Final
 from bench import postgres
 from bench.flows import sequential_steps, warm_up
 from bench.loops import run_on_loop
-from bench.metering import Cost, Meter
+from bench.metering import Cost, Meter, processes_of_tree
 from bench.processes import at_once
 from bench.protocol import Candidate
 from bench.recording import RECORDING
@@ -24,6 +30,7 @@ from bench.records import Figure, Request
 from bench.workloads import SUBJECTS
 
 PROCESSES: Final = (1, 2, 4)
+_CORES: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +52,29 @@ def several_processes(request: Request) -> list[Figure]:
         Figure(metric=f"{processes} to 1", value=rate.value / rates[0].value, unit="x")
         for processes, rate in zip(PROCESSES[1:], rates[1:], strict=True)
     ]
+    if len(os.sched_getaffinity(0)) == _CORES:
+        with _on_one_core(request.server_process):
+            alone = replace(_together(request, 1, name="on_one_core"), metric="throughput, 1 process on 1 core")
+        ratios += [alone, Figure(metric="2 on 2 cores to 1 on 1", value=rates[1].value / alone.value, unit="x")]
     return [*rates, *ratios]
 
 
-def _together(request: Request, processes: int) -> Figure:
-    own = replace(request, server_url=postgres.new_database(request.server, f"processes_{processes}"))
+@contextmanager
+def _on_one_core(server: int | None) -> Iterator[None]:
+    """Keep this process, those that it starts, and the server's on one core."""
+    cores = os.sched_getaffinity(0)
+    processes = [0] if server is None else [0, *processes_of_tree(server)]
+    for process in processes:
+        os.sched_setaffinity(process, {min(cores)})
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.sched_setaffinity(process, cores)
+
+
+def _together(request: Request, processes: int, *, name: str = "") -> Figure:
+    own = replace(request, server_url=postgres.new_database(request.server, name or f"processes_{processes}"))
     shares = at_once(processes, partial(do_share, own))
     seconds = max(share.ended for share in shares) - min(share.begun for share in shares)
     steps = processes * request.size["runs"] * request.size["steps"]

@@ -106,7 +106,7 @@ WORKLOADS: Final = {
         Workload(
             name="M",
             sentence="import CPU, idle memory, bytes per step on disk, memory per waiting run",
-            size={"runs": 200, "steps": 10, "waiting": 10_000, "settle_seconds": 20},
+            size={"runs": 2_000, "steps": 10, "waiting": 10_000, "settle_seconds": 20},
             quick={"runs": 20, "steps": 10, "waiting": 500, "settle_seconds": 14},
             phases=("import", "disk", "idle", "waiting"),  # before memory is measured all that is imported is compiled
             scaled="waiting",
