@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from copy import copy
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import structs
@@ -331,6 +331,24 @@ async def test_no_more_runs_are_copied_than_there_is_room_for(in_memory: Shared)
             await in_memory.pass_on(owner, standby)
             await until(lambda: has(standby, runs))
             assert (standby.worker.standby.taken_over, standby.worker.standby.thrown_away) == (2, 0)
+
+
+async def test_runs_of_which_nothing_was_read_yet_make_no_copy_leave(in_memory: Shared) -> None:
+    """Behind the history that makes a read long enough, nothing is read of the others that were asked for with it."""
+    settings = Settings(standby=True, standby_runs=2, standby_share=1.0)
+    async with in_memory.engine() as owner, in_memory.engine(settings) as standby:
+        runs = await start(owner, "useful")
+        await until(lambda: is_warm(standby, runs))
+        stop(standby, "perdure-standby")
+        runs += await start(owner, "first", "second", "third")
+        keys = [(await run.describe()).run_key for run in runs]
+        following, store = standby.worker.standby, cast("Any", standby.worker.store)
+        read_on = store.read_on
+        store.read_on = lambda places, *, limit: read_on(places, limit=limit, most_bytes=1)
+        following.hear(keys[1:])
+        await following._follow()
+        assert list(following.warm) == [keys[0], keys[-1]]  # the last moved is read first
+        assert set(following._told) == set(keys[1:])
 
 
 async def test_a_run_that_is_longer_than_there_is_room_for_is_not_copied(in_memory: Shared) -> None:

@@ -197,6 +197,9 @@ class Standby:
 
     def _go_on(self, workflow: WorkflowVersion, part: HistoryPart) -> None:
         key, worker = part.run_key, self._worker
+        if not part.events and key not in self._warm:  # others have filled this read; an empty copy would fill a place
+            self._told[key] = None
+            return
         run = self._warm.take(key) or WarmRun(workflow, code=worker.code)
         try:
             run.go_on(worker.registry, part)
