@@ -15,7 +15,8 @@ is nothing for those which do not have that yet; and only those that see the sam
 run costs a commit, a claim and a replay.
 
 **When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
-double of its slots; who was given too much gives it on, and who closes has none.
+double of its slots, and of no more than runs fit into its memory; who was given too much gives it on, and who closes
+has none.
 
 **Limits.** Who claims what was given is whoever comes first: it may be another loaded worker, which gives it on.
 """
@@ -90,8 +91,10 @@ class WorkSharing:
     @property
     def serving(self) -> Serving:
         """What others are to know of this worker."""
-        worker = self._worker
-        room = worker.dispatcher.free_slots() if worker.is_claiming else {}
+        worker, room = self._worker, dict[str, int]()
+        takes = worker.room + worker.idle.count()
+        if worker.is_claiming and takes > 0:
+            room = {executor: min(free, takes) for executor, free in worker.dispatcher.free_slots().items()}
         return worker.queues.serving(room=room, code=self._name_code())
 
     def _name_code(self) -> str:
