@@ -253,6 +253,18 @@ async def test_a_worker_alone_announces_nothing_and_one_that_has_room_does_so_on
             assert await other.worker.store.list_servers() == [one]
 
 
+async def test_a_client_announces_nothing_and_a_worker_that_closes_that_it_has_no_slots() -> None:
+    database = MemoryDatabase()
+    client = Engine(MemoryStore(database), name="client", works=False)
+    async with engine_on(database, MANY_SLOTS, "one") as one, client:
+        await look(one, client)
+        assert [server.name for server in await client.worker.store.list_servers()] == ["one"]
+        one.worker.is_claiming = False
+        await look(one)
+        (server,) = await client.worker.store.list_servers()
+        assert server.serving.room == {}
+
+
 async def test_a_worker_whose_session_was_taken_for_dead_announces_itself_anew() -> None:
     database = MemoryDatabase()
     async with engine_on(database, MANY_SLOTS, "one") as one, engine_on(database, MANY_SLOTS, "other"):

@@ -71,7 +71,7 @@ class WorkSharing:
         """
         worker = self._worker
         self._name_code()
-        if worker.store.is_alone():
+        if worker.store.is_alone() or not self._has_to_tell:
             return
         serving = self.serving
         if _kinds(serving) != _kinds(self._announced):
@@ -83,6 +83,11 @@ class WorkSharing:
             waiting = list(islice(worker.dispatcher.waiting_for_slots(), _LOOKED_AT))
             self._waited = frozenset(map(_name, waiting))
             self._give(_spare(call for call in waiting if _name(call) in waited), room)
+
+    @property
+    def _has_to_tell(self) -> bool:
+        """Whether this is no client, which others have nothing of; or one that closes, and has told of slots."""
+        return self._worker.is_claiming or bool(self._worker.queues) or bool(self._announced.code)
 
     def forget(self) -> None:
         """Announce anew with the next look: the session may have been taken for dead, and forgotten."""
