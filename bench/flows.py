@@ -1,9 +1,12 @@
 """W1 to W4, W6 and W7 as loops over an engine: what is timed, and from where to where, is the same code for everyone.
 
-Before a timed loop each engine does a few runs that do not count, so that nobody's first use is measured.
+Before a timed loop each engine does a few runs that do not count, so that nobody's first use is measured; and the
+garbage collector leaves out what is there by then, as `perdure worker` has it do: a full pass over modules takes a
+quarter of the time of the shortest loop, and comes in one of three.
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -42,6 +45,8 @@ async def warm_up(engine: Engine, *, name: str = "warm") -> None:
         expect(await run.result(), _WARM_UP_STEPS)
 
     await keep_in_flight(_WARM_UP_RUNS, range(_WARM_UP_RUNS), one)
+    gc.collect()
+    gc.freeze()
 
 
 def expect(found: object, wanted: object) -> None:

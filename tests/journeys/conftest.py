@@ -33,6 +33,7 @@ ON_POSTGRES = frozenset(
         "test_schedules",
         "test_sharing",
         "test_signal_order",
+        "test_unbegun_tasks",
         "test_updates",
         "test_workflows",
     }

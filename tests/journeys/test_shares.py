@@ -2,10 +2,14 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from msgspec import structs
 
-from perdure import Context, Settings, activity, current_attempt, workflow
+from perdure import Context, Engine, Settings, activity, current_attempt, workflow
+from perdure.errors import StoreUnavailableError
+from perdure.ports.tasks import ClaimedTask, ServedTasks
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import until
 
@@ -28,10 +32,7 @@ async def test_a_tenant_that_comes_later_need_not_wait_for_all_that_another_has_
     async with make_engine(name="owner") as owner:
         runs = [await owner.start(far_shares, 6, id=tenant, tenant=tenant) for tenant in ("acme", "zeta")]
 
-        async def are_queued() -> bool:
-            return len(await owner.tasks()) == 12
-
-        await until(are_queued)
+        await until(lambda: _are_queued(owner, 12))
         async with make_engine(SERVES, name="server"):
             for run in runs:
                 await run.result()
@@ -57,12 +58,9 @@ async def test_a_worker_that_is_closed_tells_what_its_tasks_have_taken(make_engi
     async with make_engine(name="owner") as owner:
         holds = await owner.start(far_holds, 2, id="acme", tenant="acme")
 
-        async def are_queued(count: int) -> bool:
-            return len(await owner.tasks()) == count
-
-        await until(lambda: are_queued(2))
+        await until(lambda: _are_queued(owner, 2))
         shares = await owner.start(far_shares, 6, id="zeta", tenant="zeta")
-        await until(lambda: are_queued(8))
+        await until(lambda: _are_queued(owner, 8))
         async with make_engine(SERVES, name="closed"):
 
             async def is_held() -> bool:
@@ -73,3 +71,52 @@ async def test_a_worker_that_is_closed_tells_what_its_tasks_have_taken(make_engi
             await holds.result()
             await shares.result()
     assert "acme" in _order[1:4]
+
+
+@activity(queue="gpu", expected_duration=timedelta(seconds=600))
+async def far_long(number: int) -> None:
+    _order.append(current_attempt().run_id)
+
+
+@workflow
+async def far_longs(_: Context, count: int) -> None:
+    await asyncio.gather(*(far_long(number) for number in range(count)))
+
+
+async def test_nobody_is_charged_for_a_task_whose_details_could_not_be_read(make_engine: MakeEngine) -> None:
+    """Or the other tenant would have as much before its next turn, though it has had nothing."""
+    _order.clear()
+    async with make_engine(name="owner") as owner, make_engine(SERVES, name="server") as server:
+        store, ours, details = server.worker.store, owner.worker.store, asyncio.Event()
+        read_history = store.read_history
+
+        async def nothing(**_: Any) -> list[ClaimedTask]:
+            return []
+
+        async def away_once(*asked: Any, **page: Any) -> Any:
+            if details.is_set():
+                return await read_history(*asked, **page)
+            details.set()
+            raise StoreUnavailableError("the store is away")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "read_history", away_once)
+            with pytest.MonkeyPatch.context() as held_back:
+                held_back.setattr(store, "claim_tasks", nothing)
+                runs = [await owner.start(far_longs, 2, id="acme", tenant="acme")]
+                await until(lambda: _are_queued(owner, 2))
+                serves = ServedTasks(queues=frozenset({"gpu"}), activities=frozenset({"far_long"}))
+                [claimed] = await ours.claim_tasks(now=owner.worker.clock.now(), limit=1, served=serves)
+                await ours.return_tasks([claimed.claim], begun=False)
+                runs.append(await owner.start(far_shares, 6, id="zeta", tenant="zeta"))
+                await until(lambda: _are_queued(owner, 8))
+            server.worker.queues.wake()
+            await details.wait()
+            server.worker.queues.hear(None)  # as with each renewal of the lease
+            for run in runs:
+                await run.result()
+    assert _order[0] == "acme"
+
+
+async def _are_queued(engine: Engine, count: int) -> bool:
+    return len(await engine.tasks()) == count

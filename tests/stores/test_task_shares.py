@@ -21,7 +21,9 @@ from perdure.stores.task_shares import (
     choose,
     corrected,
     is_sound_tag,
+    left_behind,
     sound_cost,
+    without,
 )
 
 NUMBERS = count(1)
@@ -62,6 +64,8 @@ class Queue:
         for choice in chosen:
             self.waiting[choice.share].remove(choice.task)
             self.served[choice.share] += choice.task.cost
+        idle = [share for share in left_behind(self.shares, chosen) if not self.waiting[share]]
+        self.shares = without(self.shares, idle)
         return chosen
 
 
@@ -79,6 +83,31 @@ def test_of_two_that_wait_all_the_time_none_gets_ahead_by_more_than_a_task_of_ea
         bound = max(costs[one]) + max(costs[other])
         ahead = [served[one] - served[other] for served in seen]
         assert max(ahead) - min(ahead) <= bound + 1e-9  # in any interval
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_comes_and_goes_none_gets_ahead_by_more_than_a_task_of_each_while_both_wait(seed: int) -> None:
+    chance = Random(seed)
+    names = "abcde"[: chance.randrange(2, 6)]
+    queue = Queue({name: [] for name in names})
+    longest = 8.0
+    since: dict[tuple[str, str], list[float]] = {}
+    for _ in range(400):
+        queue.now = Timestamp(queue.now + chance.choice((0, 0, 1_000_000, 9_000_000)))
+        for name in chance.sample(names, chance.randrange(2)):
+            queue.waiting[name] += tasks_of(chance.choices((0.1, 1.0, longest), k=chance.choice((1, 1, 9))))
+        left = {name: len(tasks) for name, tasks in queue.waiting.items()}
+        served = dict(queue.served)
+        for choice in queue.claim(chance.randrange(1, 5)):
+            for pair in combinations(names, 2):
+                if all(left[name] for name in pair):
+                    since.setdefault(pair, []).append(served[pair[0]] - served[pair[1]])
+            left[choice.share] -= 1
+            served[choice.share] += choice.task.cost
+            for (one, other), ahead in since.items():
+                ahead.append(served[one] - served[other])
+                assert max(ahead) - min(ahead) <= 2 * longest + 1e-9
+            since = {pair: ahead for pair, ahead in since.items() if all(left[name] for name in pair)}
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -107,8 +136,8 @@ def test_nothing_is_stored_of_a_queue_that_is_not_shared() -> None:
 
 def test_what_is_stored_goes_with_the_last_but_one_that_shares() -> None:
     queue = Queue({"a": tasks_of([1.0] * 9), "b": tasks_of([1.0])})
-    queue.claim(4)
-    assert {share: tag.had for share, tag in queue.shares.tags.items()} == {"a": 3.0, "b": 1.0}
+    queue.claim(2)
+    assert {share: tag.had for share, tag in queue.shares.tags.items()} == {"a": 1.0, "b": 1.0}
     queue.claim(1)
     assert queue.shares == Shares()
 

@@ -12,6 +12,7 @@ a value: the run is parked, and goes on where the key is. Tools that only show m
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import msgspec
@@ -122,14 +123,22 @@ class _DecodingStore:
         self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
     ) -> list[ClaimedTask]:
         """See `RunStore.claim_tasks`. What cannot be read is claimed all the same, with the reason; if values cannot be
-        fetched for now, all that was claimed is given back."""
+        fetched for now, or whoever claims waits no longer, all that was claimed is given back, and nothing was told."""
         claimed = await self._store.claim_tasks(now=now, limit=limit, served=served, costs=costs)
         try:
             return [await self._decoded_task(one) for one in claimed]
-        except StoreError:
-            await self._store.return_tasks([one.claim for one in claimed], begun=False)
-            await self._store.correct_costs([refund_of(one) for one in claimed], now=now)
+        except (Exception, asyncio.CancelledError):
+            with suppress(StoreError):  # the first error says more
+                await self._unclaim(claimed, now=now, costs=costs)
             raise
+
+    async def _unclaim(self, claimed: Sequence[ClaimedTask], *, now: Timestamp, costs: Sequence[TaskCost]) -> None:
+        """Give back what was claimed, and take back what was told with that: whoever claims tells it again."""
+        untold = [msgspec.structs.replace(cost, seconds=-cost.seconds) for cost in costs]
+        try:
+            await self._store.return_tasks([one.claim for one in claimed], begun=False)
+        finally:
+            await self._store.correct_costs([*map(refund_of, claimed), *untold], now=now)
 
     async def _decoded_task(self, claimed: ClaimedTask) -> ClaimedTask:
         job = Decoding(self._payloads)

@@ -13,8 +13,8 @@ and looks for tasks once more.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -24,6 +24,7 @@ from perdure.errors import PerdureError, StoreError, UnknownActivityError
 from perdure.execution.attempts import WORKER_LOST, Attempts
 from perdure.execution.call import ActivityCall, make_task_call
 from perdure.execution.setbacks import doubled
+from perdure.execution.task_costs import TaskCosts
 from perdure.execution.task_heartbeats import last_details
 from perdure.execution.task_reports import Report, report_of
 from perdure.kernel import inputs as i
@@ -34,11 +35,11 @@ from perdure.kernel.options import Executor
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import NO_RETRY
-from perdure.kernel.tasks import Task, TaskClaim, label_text
+from perdure.kernel.tasks import TaskClaim, label_text
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.logs import logger_named
-from perdure.ports.tasks import ClaimedTask, ServedTasks, Serving, TaskCost
+from perdure.ports.tasks import ClaimedTask, ServedTasks, Serving
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -121,7 +122,9 @@ class ServedQueues:
         self._slots: Final = settings.queue_slots
         self._letting_go: asyncio.TimerHandle | None = None
         self._held: dict[TaskClaim, TaskCaller] = {}
-        self._costs: dict[tuple[str, Priority, str], float] = {}
+        self._unbegun: set[TaskClaim] = set()
+        """What was claimed, is not to be begun, and could not be given back yet."""
+        self._costs: Final = TaskCosts(worker)
         self._wake = asyncio.Event()
         self._losses = self._failures = 0
         self._is_closing = self._is_looking = self._must_look = False
@@ -229,23 +232,33 @@ class ServedQueues:
 
     async def _claim(self, limit: int) -> int:
         worker, losses = self._worker, self._losses
-        with self._telling() as costs:
+        with self._costs.telling() as costs:
             claimed = await worker.store.claim_tasks(
                 now=worker.clock.now(), limit=limit, served=self._served, costs=costs
             )
         for one in claimed:
             if one.task.tells_start:
                 worker.mail.news_of(one.claim.run_key)
-        details = [await last_details(worker.store, one) for one in claimed]
+        try:
+            details = [await last_details(worker.store, one) for one in claimed]
+        except (Exception, asyncio.CancelledError):  # nobody else knows that nothing was begun
+            await self._give_back_unbegun(claimed)
+            raise
         if losses != self._losses or self._is_closing:
-            for one in claimed:
-                self._correct(one.task, one.share, -one.charged)
-            await worker.store.return_tasks([one.claim for one in claimed], begun=False)
-            await self._tell_costs()
+            await self._give_back_unbegun(claimed)
         else:
             for one, heartbeat in zip(claimed, details, strict=True):
                 self._begin(msgspec.structs.replace(one, task=msgspec.structs.replace(one.task, heartbeat=heartbeat)))
         return len(claimed)
+
+    async def _give_back_unbegun(self, claimed: Collection[ClaimedTask]) -> None:
+        """Let others have what was claimed just now, as if it had not been. What the store does not take back now it
+        does with a later look."""
+        for one in claimed:
+            self._unbegun.add(one.claim)
+            self._costs.correct(one.task, one.share, -one.charged)
+        await self._return([one.claim for one in claimed], begun=False)
+        await self._costs.tell()
 
     def _begin(self, claimed: ClaimedTask) -> None:
         """Have an attempt made."""
@@ -329,41 +342,18 @@ class ServedQueues:
 
     def _forget(self, caller: TaskCaller) -> None:
         if self._held.pop(caller.claim, None) is not None:
-            self._correct(caller.task, caller.share, self._worker.loop.time() - caller.begun_at - caller.charged)
+            self._costs.correct(caller.task, caller.share, self._worker.loop.time() - caller.begun_at - caller.charged)
             self.wake()
 
-    def _correct(self, task: Task, share: str, seconds: float) -> None:
-        """Tell with the next claim by how much longer a task has kept a slot than was charged for it."""
-        key = (task.queue, task.priority, share)
-        self._costs[key] = self._costs.get(key, 0.0) + seconds
-
-    @contextmanager
-    def _telling(self) -> Iterator[list[TaskCost]]:
-        """Give what is to be told of costs, and keep it for the next time where that fails."""
-        told, self._costs = self._costs, {}
-        try:
-            yield [
-                TaskCost(queue=queue, priority=priority, share=share, seconds=seconds)
-                for (queue, priority, share), seconds in told.items()
-            ]
-        except BaseException:
-            for key, seconds in told.items():
-                self._costs[key] = self._costs.get(key, 0.0) + seconds
-            raise
-
-    async def _tell_costs(self) -> None:
-        """Tell what tasks have taken, where no claim may follow that would."""
-        try:
-            with self._telling() as costs:
-                await self._worker.store.correct_costs(costs, now=self._worker.clock.now())
-        except PerdureError as error:
-            self._worker.recurring.warning("telling what tasks have taken failed: %s", error, cause=error)
-
     async def _return(self, claims: Collection[TaskClaim], *, begun: bool) -> None:
+        if not claims:
+            return
         try:
             await self._worker.store.return_tasks(list(claims), begun=begun)
         except PerdureError as error:  # the next renewal of the lease tries again, or they are free with the session
             self._worker.recurring.warning("giving back tasks failed: %s", error, cause=error)
+        else:
+            self._unbegun.difference_update(claims)
 
     # --- what is lost --------------------------------------------------------------------------------------------
 
@@ -392,15 +382,19 @@ class ServedQueues:
         """Stop what is not this session's any more, and give back what it does not know of: a claim whose answer was
         lost, or one from before it took its lease for lost."""
         async with self._turn:
-            known = set(self._held)
+            known, unbegun = set(self._held), set(self._unbegun)
         theirs = await self._worker.store.held_tasks()
+        self._unbegun -= unbegun - theirs
         for claim in known - theirs:
             caller = self._held.get(claim)
             if caller is not None and caller.call is not None:  # else its outcome is on its way
                 self._lose(caller)
         if unknown := theirs - known:
             async with self._turn:
-                await self._return(unknown - self._held.keys(), begun=True)
+                unknown -= self._held.keys()
+                unbegun = unknown & self._unbegun
+                await self._return(unbegun, begun=False)
+                await self._return(unknown - unbegun, begun=True)
 
     def lose_all(self) -> None:
         """Stop the attempts of all tasks: this worker may have none of them any more."""
@@ -424,18 +418,21 @@ class ServedQueues:
         if self._letting_go is not None:
             self._letting_go.cancel()
 
-    async def give_back_all(self) -> None:
-        """Let others have what has no outcome; nothing of it runs here any more."""
+    async def give_back_all(self, *, patience_seconds: float) -> None:
+        """Let others have what has no outcome; nothing of it runs here any more. A claim that is under way gives back
+        itself what it gets, if it gets it in time; else the end of the session does, as if it had been begun."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_seconds), self._turn:
+                pass
         left = {claim: call for claim, caller in self._held.items() if (call := caller.call) is not None}
         waiting = [claim for claim, call in left.items() if self._worker.dispatcher.is_waiting(call)]
-        for claims, begun in ((waiting, False), (left.keys() - set(waiting), True)):
-            if claims:
-                await self._return(claims, begun=begun)
+        await self._return([*waiting, *self._unbegun], begun=False)
+        await self._return(left.keys() - set(waiting), begun=True)
         for claim in left:
             if (caller := self._held.pop(claim, None)) is not None:
                 taken = 0.0 if claim in waiting else self._worker.loop.time() - caller.begun_at
-                self._correct(caller.task, caller.share, taken - caller.charged)
-        await self._tell_costs()
+                self._costs.correct(caller.task, caller.share, taken - caller.charged)
+        await self._costs.tell()
 
 
 def _failure_of(claimed: ClaimedTask) -> Failure | None:

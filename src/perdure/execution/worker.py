@@ -173,7 +173,7 @@ class Worker:
         patience_seconds = self.settings.shutdown_grace_seconds
         await self.dispatcher.finish(patience_seconds)
         await self.committer.drain(patience_seconds=patience_seconds)
-        await self.queues.give_back_all()
+        await self.queues.give_back_all(patience_seconds=patience_seconds)
         for run in list(self.active.values()):
             if run.is_idle:
                 run.release()  # with the time at which it must be woken; the others the store gives back as due at once

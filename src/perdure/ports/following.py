@@ -34,7 +34,7 @@ BEGINNING = HistoryPlace(0, None)
 """Where nothing is known yet."""
 
 BYTES_AT_ONCE: Final = 8 * 2**20
-"""About so much of histories is read on at once; an event may be longer."""
+"""About so much of histories is read on at once; what is stored as one may be longer."""
 
 
 class HistoryPart(msgspec.Struct, frozen=True, kw_only=True):

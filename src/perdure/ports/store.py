@@ -329,7 +329,8 @@ class RunStore(Protocol):
         self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
     ) -> list[HistoryPart]:
         """Return what comes next in histories of which these places are known, as at one moment, at most `limit` events
-        in all, from 2 on, and no more behind that with which they are `most_bytes`, as they are stored.
+        in all, from 2 on, and no more behind that with which they are `most_bytes`, as they are stored. Where
+        a store keeps events that were committed together as one, up to 100, they count as one and come together.
 
         Left out are runs that do not exist, whose events are damaged or unreadable, and whose history does not have the
         place that is said to be known of it.

@@ -16,10 +16,11 @@ makes it durable. Queues do not wait for each other; so they are the shards.
 **State.** Only while at least two share a class of a queue: a *tag* for each that has been served, the seconds it has
 had on the clock of that class, and the clock itself, the latest start tag that was served (`perdure.scheduling.fair`
 says why the rules are as they are; this is the same discipline, on values that a database holds). Whoever has no tag,
-since it is new, or was idle until the clock had passed its tag, begins at the clock. A claim charges what the call says
-its attempt takes (`expected_duration`, a second without); what it has taken is told with the worker's next claim, and
-corrects the tag, unclamped: of what was claimed while nobody else waited all of it, if somebody waits by then. Who was
-idle for as long as its tag is ahead of the clock is forgiven that, so that debts end with a rush.
+since it is new, or was idle until the clock had passed its tag, begins at the clock; so does whoever was left without
+a task by the claim that has moved the clock past it. A claim charges what the call says its attempt takes
+(`expected_duration`, a second without); what it has taken is told with the worker's next claim, and corrects the tag,
+unclamped: of what was claimed while nobody else waited all of it, if somebody waits by then. Who was idle for as long
+as its tag is ahead of the clock is forgiven that, so that debts end with a rush.
 
 **Limits.** All shares weigh the same. A share counts as idle if no task of it waits for somebody with the labels of the
 claiming worker. Corrections of a worker that dies are lost, at most the cost of the tasks that it had; one that is
@@ -29,7 +30,7 @@ claimed by class and time alone: a worker has room for many, and shares its slot
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from typing import Any, Final, NamedTuple
 
@@ -43,7 +44,7 @@ from perdure.ports.tasks import TaskCost
 
 __all__ = [
     "Choice", "Line", "Place", "Shares", "Tag", "Tasks", "Waiting", "charge", "choose", "corrected", "is_sound_tag",
-    "sound_cost",
+    "left_behind", "sound_cost", "without",
 ]  # fmt: skip
 
 
@@ -173,6 +174,18 @@ def charge(line: Line, taken: Iterable[Choice], *, now: Timestamp) -> Shares:
 def _is_owed(tag: Tag, clock: float, *, now: Timestamp) -> bool:
     """Whether a share that is idle has had more than others, and more lately than it would be forgiven."""
     return (tag.had - clock) * MICROSECONDS_PER_SECOND > max(now - tag.at, 0)
+
+
+def left_behind(shares: Shares, taken: Iterable[Choice]) -> set[str]:
+    """Return whose tag the clock has passed, of those of whom these were taken, once they are charged. Who of them has
+    no task left that waits is idle: with its tag it would save what others have had since it had none."""
+    served = {choice.share for choice in taken}
+    return {share for share, tag in shares.tags.items() if share in served and tag.had < shares.clock}
+
+
+def without(shares: Shares, idle: Collection[str]) -> Shares:
+    """Return what is to be stored of those that wait yet, or owe something, once these are known to be idle."""
+    return Shares({share: tag for share, tag in shares.tags.items() if share not in idle}, shares.clock)
 
 
 def corrected(line: Line, cost: TaskCost, *, now: Timestamp) -> Shares:

@@ -97,7 +97,7 @@ async def test_what_a_server_still_does_for_a_lost_connection_changes_nothing_on
     connection = await late.connection(harness.url, harness.settings)
     await harness.execute("UPDATE lanes SET epoch = epoch + 1")
     with pytest.raises(FencedError):
-        await PlainCommit([write], opened.commits.heads).execute(connection, late, session.worker)
+        await PlainCommit([write], opened.commits.heads, in_blocks=True).execute(connection, late, session.worker)
     await late.close()
     assert (await session.row(run.run_key)).sequence == run.sequence
     await session.advance(run)

@@ -63,7 +63,7 @@ async def test_a_commit_looks_at_the_runs_that_it_moves_however_many_their_owner
     await harness.execute("INSERT INTO lanes VALUES (7, 0, 0, 0, '{}')")
     keys = list(range(100, 200))
     columns: list[list[object]] = [[value] * len(keys) for value in (1, 2, "running", "", 0.0, 2, None, 0, None, 1)]
-    events: list[list[object]] = [[value] * len(keys) for value in (2, "some", 1, 0, "{}", b"")]
+    events: list[list[object]] = [[value] * len(keys) for value in (2, "some", 1, 0, "{}", b"", 1)]
     commit = plain.commit_of("moved", "recorded")
     few = await looked_at(harness, commit, 7, 0, 0, 1, keys, *columns, keys, *events, is_write=True)
     assert len(keys) <= few <= 15 * len(keys)
@@ -154,6 +154,8 @@ async def test_a_claim_of_tasks_looks_at_none_that_demand_other_labels(
     assert await looked_at(harness, task_lines._LINES, ["gpu", "cpu"], ["gpu=a100"], ["gpu"]) <= 300
     line: tuple[object, ...] = (["gpu"], ["gpu=a100"], [2], [""])
     assert await looked_at(harness, task_lines._HEADS, *line, ["render"], 7, START, 10, [], []) <= 100
+    for activity, is_read in (("render", False), ("measure", True)):
+        assert await looked_at(harness, task_lines._WAITING, *line, [activity], 7, START, [is_read]) <= 20
 
 
 async def test_when_a_task_is_kept_no_longer_is_known_without_a_look_at_all(harness: PostgresHarness) -> None:

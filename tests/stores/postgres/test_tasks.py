@@ -11,8 +11,10 @@ from perdure.kernel.options import ActivityOptions
 from perdure.ports.tasks import TaskQuery, encode_task
 from perdure.ports.verification import VerificationWish
 from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.task_lines import TaskLines
 from perdure.stores.sql.chain import digest_of_task
 from perdure.testing.store_conformance.harness import FAR, START, StoreSession, later
+from perdure.testing.store_conformance.sharing import queue, tenants
 from perdure.testing.store_conformance.tasks import change, claims, hear_of_queued, served, task
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.postgres_server import until_waiting
@@ -51,6 +53,41 @@ async def test_a_claim_passes_over_tasks_of_a_run_that_it_would_tell_and_somebod
     await hear_of_queued(session)  # by a look that the store has made itself
     assert await claimed(session) == [("locked", 1), ("locked", 3)]
     assert len(await session.inbox(locked.run_key)) == 2
+
+
+async def left_behind(session: StoreSession) -> None:
+    """Have a claim before it that serves `a` past what `d` has had."""
+    await queue(session, "a", seconds=20)
+    await queue(session, "d", at=1)
+    await queue(session, "a", at=2)
+
+
+async def test_who_queues_a_task_while_a_claim_decides_was_idle_by_then(
+    harness: PostgresHarness, session: StoreSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await left_behind(session)
+    other, forget = await harness.session("other"), TaskLines.forget_idle
+
+    async def queue_and_forget(lines: TaskLines) -> None:
+        await queue(other, "d", at=3)
+        await forget(lines)
+
+    monkeypatch.setattr(TaskLines, "forget_idle", queue_and_forget)
+    assert tenants(await claims(session, limit=4)) == "ada"
+    monkeypatch.undo()
+    await queue(session, "a" * 9 + "d" * 9, at=4)
+    assert tenants(await claims(session, limit=6)).count("d") == 3
+
+
+async def test_who_has_a_task_that_somebody_has_locked_is_not_idle(session: StoreSession, others: Connection) -> None:
+    await left_behind(session)
+    locked = await session.hold("locked")
+    await change(session, locked, queued=[task(locked, 1, tenant="d", queued_at=later(2))])
+    await others.execute("SELECT FROM tasks WHERE run_key = $1 FOR UPDATE", locked.run_key)
+    assert tenants(await claims(session, limit=4)) == "ada"
+    await others.execute("COMMIT")
+    await queue(session, "a" * 9 + "d" * 9, at=3)
+    assert tenants(await claims(session, limit=6)) == "dddddd"
 
 
 async def test_a_claim_passes_over_tasks_that_a_commit_is_taking_out(session: StoreSession, others: Connection) -> None:

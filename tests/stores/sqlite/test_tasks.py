@@ -308,11 +308,12 @@ async def test_who_has_a_run_in_memory_hears_that_its_task_is_damaged(tmp_path: 
         (statements.LABELS_OF_TASKS, ("gpu",)),
         (statements.FIRST_SHARE, ("gpu", b"", 2, b"")),
         (statements.NEXT_SHARE, ("gpu", b"", 2, b"")),
+        (statements.SHARE_WAITS, ("gpu", b"", 2, b"")),
         (statements.CLAIMABLE_TASKS, ("gpu", b"", 2, b"", '["render"]', 7, START, START, 10)),
         (statements.NEXT_TASK, ("gpu", START, 7, START)),
         (statements.LET_TASKS_GO, (7,)),
     ],
-    ids=["labels", "first share", "next share", "claimable", "next", "let go"],
+    ids=["labels", "first share", "next share", "share waits", "claimable", "next", "let go"],
 )
 async def test_claims_search_an_index_and_sort_nothing(
     session: StoreSession, statement: str, parameters: tuple[str | bytes | int, ...]

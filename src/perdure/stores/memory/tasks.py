@@ -1,6 +1,6 @@
 """Tasks in memory: put into their queues and taken out, claimed, given back."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -27,7 +27,18 @@ from perdure.ports.tasks import (
 from perdure.stores.memory.inboxes import put, wake_for
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Session, TaskRow
 from perdure.stores.task_messages import start_told
-from perdure.stores.task_shares import Line, Place, Shares, Waiting, charge, choose, corrected
+from perdure.stores.task_shares import (
+    Choice,
+    Line,
+    Place,
+    Shares,
+    Waiting,
+    charge,
+    choose,
+    corrected,
+    left_behind,
+    without,
+)
 
 __all__ = [
     "change_tasks",
@@ -136,12 +147,18 @@ def claim_tasks(
     for line in reached:
         taken = [choice for choice in chosen if choice.line is line]
         shares = charge(line, taken, now=now)
-        _keep(database, line, shares)
+        _keep(database, line, without(shares, _idle(shares, taken, waiting[line.queue, line.priority])))
         charged.update({id(choice.task): choice.task.cost for choice in taken if choice.share in shares.tags})
     return [
         _claim(database, session, choice.task.row, news, now=now, charged=charged.get(id(choice.task), 0.0))
         for choice in chosen
     ]
+
+
+def _idle(shares: Shares, taken: Sequence[Choice], waiting: Mapping[str, Sequence[Waiting]]) -> set[str]:
+    """Return who was left behind, and without a task."""
+    places = {choice.task.place for choice in taken}
+    return {who for who in left_behind(shares, taken) if places.issuperset(task.place for task in waiting[who])}
 
 
 def _keep(database: MemoryDatabase, line: Line, shares: Shares) -> None:

@@ -1,12 +1,12 @@
-"""Events as rows, each with its digest by what is before it: see `perdure.stores.sql.chain`."""
+"""Rows of histories, each with its digest by what is before it: see `perdure.stores.sql.chain`."""
 
 from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
-from perdure.kernel.history import EventRow
 from perdure.kernel.identity import RunKey, RunRef
+from perdure.stores.sql.blocks import BlockRow
 from perdure.stores.sql.chain import framed_event, genesis, linked
 
 __all__ = ["Head", "Heads", "beginning_of", "chained", "head_of"]
@@ -71,12 +71,10 @@ def head_of(ref: RunRef, sequence: int, digest: bytes) -> Head:
     return Head(genesis(ref.namespace, ref.id, ref.generation), sequence, digest)
 
 
-def chained(run_key: RunKey, events: Iterable[EventRow], head: Head, rows: list[tuple[Any, ...]]) -> Head:
+def chained(run_key: RunKey, blocks: Iterable[BlockRow], head: Head, rows: list[tuple[Any, ...]]) -> Head:
     """Add the rows of a run's next events; return what the one after them is linked to."""
     sequence, digest = head.sequence, head.digest
-    for event in events:
-        sequence, type_name, version, at, data = event
-        text = data.decode()
-        digest = linked(head.genesis, digest, framed_event(sequence, type_name, version, at, text))
-        rows.append((run_key, sequence, type_name, version, at, text, digest))
+    for sequence, type_name, version, at, data, events in blocks:
+        digest = linked(head.genesis, digest, framed_event(sequence, type_name, version, at, data))
+        rows.append((run_key, sequence, type_name, version, at, data, digest, events))
     return Head(head.genesis, sequence, digest)

@@ -45,6 +45,8 @@ class Commits:
         self._worker_id: Final = worker_id
         self._has_ended = False
         self.heads: Final = Heads()
+        self.in_blocks = False
+        """Whether events of a run that are committed together are one row: all who are at work can read it."""
 
     async def commit(self, writes: Sequence[Write]) -> tuple[list[Outcome], News]:
         """Apply writes; return what became of them, and what others may want to hear of. Raises StoreErrors."""
@@ -54,7 +56,7 @@ class Commits:
 
     async def _commit_plain(self, writes: Sequence[Write]) -> tuple[list[Outcome], News]:
         """Apply plain writes by one statement; those that would create what is there already are asked about then."""
-        plain = PlainCommit(writes, self.heads)
+        plain = PlainCommit(writes, self.heads, in_blocks=self.in_blocks)
         applied = await self._on_lane(lambda lane: self._execute(lane, plain))
         news = News()
         news.run_keys |= applied
@@ -125,7 +127,7 @@ class Commits:
     async def _decide_and_write(self, connection: Connection, writes: Sequence[Write]) -> "_Decision":
         loaded = await load(connection, writes)
         decision = await self._decide(connection, loaded, writes)
-        decision.heads = await flush(connection, loaded, decision.rows, heads=self.heads)
+        decision.heads = await flush(connection, loaded, decision.rows, heads=self.heads, in_blocks=self.in_blocks)
         return decision
 
     def _keep_heads(self, decision: "_Decision") -> None:

@@ -12,6 +12,7 @@ from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.loading import Loaded
 from perdure.stores.postgres.rows import parking_as_text
 from perdure.stores.postgres.workset import FIRST_NEW_POSITION, Workset
+from perdure.stores.sql.blocks import parts_of_rows, rows_of
 from perdure.stores.sql.chain import digest_of_message, digest_of_task
 
 __all__ = ["CollisionError", "flush"]
@@ -23,14 +24,17 @@ class CollisionError(Exception):
     """Another transaction has created a run meanwhile that this one would create: it is to be decided anew."""
 
 
-async def flush(connection: Connection, loaded: Loaded, decided: Workset, *, heads: Heads) -> dict[RunKey, Head]:
+async def flush(
+    connection: Connection, loaded: Loaded, decided: Workset, *, heads: Heads, in_blocks: bool
+) -> dict[RunKey, Head]:
     """Write what differs from what was loaded; return what the next event is linked to of each run that got any.
 
-    `heads`: what is known of that from before. Raises CollisionError, and asyncpg's errors.
+    `heads`: what is known of that from before. `in_blocks`: events of a run are one row (`perdure.stores.sql.blocks`).
+    Raises CollisionError, and asyncpg's errors.
     """
     await _flush_runs(connection, loaded, decided)
     await _flush_labels(connection, loaded, decided)
-    following = await _flush_events(connection, decided, heads)
+    following = await _flush_events(connection, decided, heads, in_blocks=in_blocks)
     await _flush_inboxes(connection, loaded, decided)
     await _flush_requests(connection, loaded, decided)
     await _flush_locks(connection, loaded, decided)
@@ -119,7 +123,9 @@ async def _flush_labels(connection: Connection, loaded: Loaded, decided: Workset
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-async def _flush_events(connection: Connection, decided: Workset, heads: Heads) -> dict[RunKey, Head]:
+async def _flush_events(
+    connection: Connection, decided: Workset, heads: Heads, *, in_blocks: bool
+) -> dict[RunKey, Head]:
     """Add events; return what the next one of each run is linked to."""
     added = {run_key: events for run_key, events in decided.events.items() if events}
     following: dict[RunKey, Head] = {}
@@ -137,7 +143,8 @@ async def _flush_events(connection: Connection, decided: Workset, heads: Heads) 
             following[run_key] = head_of(decided.runs[run_key].ref, last, row["digest"])
     rows: list[Row] = []
     for run_key, events in added.items():
-        following[run_key] = chained(run_key, events, following[run_key], rows)
+        blocks = rows_of(parts_of_rows(events), in_blocks=in_blocks)
+        following[run_key] = chained(run_key, blocks, following[run_key], rows)
     await _execute(connection, statements.INSERT_EVENTS, rows)
     return following
 

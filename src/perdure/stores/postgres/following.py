@@ -116,7 +116,7 @@ WITH sized AS (
 )
 SELECT sized.run_key, event.*, bytes_so_far FROM sized
 CROSS JOIN LATERAL (
-    SELECT sequence, type, version, at, CASE WHEN sequence > first THEN data END AS data, digest FROM history
+    SELECT sequence, type, version, at, CASE WHEN sequence > first THEN data END AS data, digest, events FROM history
     WHERE history.run_key = sized.run_key AND history.sequence = sized.sequence LIMIT 1
 ) AS event
 WHERE bytes_so_far - size < $4

@@ -49,8 +49,8 @@ async def read_whole(connection: Connection, run_key: RunKey) -> WholeRun | None
 _ALL: Final = 2**31 - 2
 
 
-async def bring_in(connection: Connection, run: WholeRun, news: News) -> Outcome:
-    """Insert a run whole, unless another is in the way."""
+async def bring_in(connection: Connection, run: WholeRun, news: News, *, in_blocks: bool) -> Outcome:
+    """Insert a run whole, unless another is in the way. `in_blocks`: see `flush`."""
     prepared = memory.prepare_whole(run)
     await connection.execute(_LET_STAND)
     await connection.fetch(_LET_LAST)
@@ -58,7 +58,7 @@ async def bring_in(connection: Connection, run: WholeRun, news: News) -> Outcome
     decided = loaded.workset()
     outcome = memory.bring_in(decided, run, prepared, news)
     if isinstance(outcome, Applied):
-        await flush(connection, loaded, decided, heads=Heads())
+        await flush(connection, loaded, decided, heads=Heads(), in_blocks=in_blocks)
         await connection.execute(_MARK_LATEST, run.summary.ref.namespace, run.summary.ref.id)
     return outcome
 

@@ -8,6 +8,7 @@ loaded, and clients when they look for a run, are asked together with others of 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from operator import attrgetter
 from typing import Final, TypeVar
 
@@ -42,7 +43,7 @@ class OpenSession:
         session: sessions.SessionRow,
         home: Home,
         *,
-        known_time: Timestamp,
+        surroundings: sessions.Surroundings,
         location: str,
         identity: Identity,
         pool: StepConnections | None,
@@ -50,12 +51,12 @@ class OpenSession:
         """Prepare; connections besides `home` are made when they are first needed. `pool`: see `PostgresStore`."""
         self.session: Final = session
         self.home: Final = home
-        self.known_time = known_time
         self._url: Final = url
         self._settings: Final = settings
         now = asyncio.get_running_loop().time
         self._lanes: Final = Lanes(url, settings, session.worker_id, now=now)
         self.commits: Final = Commits(self._lanes, session.worker_id, location=location)
+        self._heed(surroundings)
         connections = pool or OwnConnections(url, settings, location=location)
         self.identity: Final = identity
         self.transactions: Final = Transactions(connections, settings, location=location, identity=identity)
@@ -68,6 +69,17 @@ class OpenSession:
         self.inboxes: Final = Together(self.ask, reading.pages_of_inboxes, most=_MOST_ROWS, size=_limit)
         self._questions: Final = (self.runs_of_keys, self.latest_runs, self.histories, self.inboxes)
         self._taking_over: asyncio.Task[None] | None = None
+
+    def _heed(self, surroundings: sessions.Surroundings) -> None:
+        self._known_time = surroundings.known_time
+        self.commits.in_blocks = surroundings.read_blocks
+
+    async def renew(self, now: Timestamp) -> bool:
+        """Extend the lease, or begin a new one; return whether it was kept."""
+        renewing = partial(sessions.renew, session=self.session, now=now, known_time=self._known_time)
+        is_kept, surroundings = await self.change(lambda connection, news: renewing(connection, news=news))
+        self._heed(surroundings)
+        return is_kept
 
     def take_over(self, work: Coroutine[None, None, None]) -> None:
         """Let work go on for as long as this is open."""

@@ -19,12 +19,12 @@ from typing import Any, Final
 from msgspec import structs
 
 from perdure.errors import InternalError
-from perdure.kernel.history import encode_event
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.transition import Creation, Transition, Write
 from perdure.stores.postgres.chains import Head, Heads, beginning_of, chained
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.lanes import FencedError, Lane
+from perdure.stores.sql.blocks import parts_of_events, rows_of
 
 __all__ = ["PlainCommit", "are_plain", "commit_of"]
 
@@ -53,7 +53,7 @@ def _is_plain_but_for_messages(write: Transition) -> bool:
 class PlainCommit:
     """The rows of plain writes, as columns, and what follows from them."""
 
-    def __init__(self, writes: Sequence[Write], heads: Heads) -> None:
+    def __init__(self, writes: Sequence[Write], heads: Heads, *, in_blocks: bool) -> None:
         """Encode them. Raises InternalError for events that are not in their places."""
         rows: dict[str, list[_Row]] = {step: [] for step in _GIVEN}
         self.heads: Final[dict[RunKey, Head]] = {}
@@ -62,7 +62,7 @@ class PlainCommit:
             rows["moved" if write.creation is None else "created"].append(_row(write))
             if write.creation is not None:
                 rows["labelled"] += _labels(write.run_key, write.creation)
-            self.heads[write.run_key] = _add_events(write, heads, rows["recorded"])
+            self.heads[write.run_key] = _add_events(write, heads, rows["recorded"], in_blocks=in_blocks)
             rows["consumed"] += [(position, write.run_key) for position in write.consumed]
         rows["moved"].sort(key=_KEY_OF_RUN)  # all lock runs in one order
         given = {step: of_step for step, of_step in rows.items() if of_step}
@@ -115,18 +115,18 @@ def _labels(run_key: RunKey, creation: Creation) -> Iterator[_Row]:
         yield (run_key, name, value, creation.ref.namespace, creation.begun_at)
 
 
-def _add_events(write: Transition, heads: Heads, rows: list[_Row]) -> Head:
+def _add_events(write: Transition, heads: Heads, rows: list[_Row], *, in_blocks: bool) -> Head:
     """Add the rows of a transition's events; return what the next event is linked to."""
     creation = write.creation
     head = heads.at(write.run_key, write.expected_sequence) if creation is None else beginning_of(creation.ref)
     assert head is not None
-    events = [encode_event(event) for event in write.events]
-    if [row[0] for row in events] != list(range(write.expected_sequence + 1, write.row.sequence + 1)):
+    places = [event.sequence for event in write.events]
+    if places != list(range(write.expected_sequence + 1, write.row.sequence + 1)):
         raise InternalError(
             f"the events of a transition of run {write.run_key} must go without gaps from "
-            f"{write.expected_sequence + 1} to {write.row.sequence}, and are {[row[0] for row in events]}"
+            f"{write.expected_sequence + 1} to {write.row.sequence}, and are {places}"
         )
-    return chained(write.run_key, events, head, rows)
+    return chained(write.run_key, rows_of(parts_of_events(write.events), in_blocks=in_blocks), head, rows)
 
 
 @cache
@@ -164,8 +164,8 @@ _GIVEN: Final = {
     "created": (f"{_STANDING[0]} {_BEGINNING[0]}", f"{_STANDING[1]}, {_BEGINNING[1]}"),
     "labelled": ("bigint varchar varchar varchar bigint", "run_key, name, value, namespace, created_at"),
     "recorded": (
-        "bigint integer text smallint bigint text bytea",
-        "run_key, sequence, type, version, at, data, digest",
+        "bigint integer text smallint bigint text bytea smallint",
+        "run_key, sequence, type, version, at, data, digest, events",
     ),
     "consumed": ("bigint bigint", "position, run_key"),
 }
@@ -211,7 +211,7 @@ moved AS (
     SELECT * FROM {given} WHERE (run_key IN (SELECT run_key FROM created)) IS TRUE
 )""",
     "recorded": """recorded AS (
-    INSERT INTO history (run_key, sequence, type, version, at, data, digest)
+    INSERT INTO history (run_key, sequence, type, version, at, data, digest, events)
     SELECT * FROM {given} WHERE (run_key IN (SELECT run_key FROM applied)) IS TRUE
 )""",
     "consumed": """consumed AS (

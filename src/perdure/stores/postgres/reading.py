@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from perdure.errors import HistoryError
 from perdure.kernel.decoding import UNDECODABLE
-from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.messages import decode_message
@@ -24,6 +24,7 @@ from perdure.stores.postgres.chains import Head
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import LOCK_COLUMNS, RUN_COLUMNS, agenda_entry_of, lock_entry_of, run_of
+from perdure.stores.sql.blocks import MOST_EVENTS, events_of_row
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
 
@@ -122,9 +123,9 @@ async def read_history(connection: Connection, run_key: RunKey, *, after: int, l
 async def pages_of_histories(connection: Connection, pages: Sequence[Page]) -> list[list[Record]]:
     """Return the rows of events, and before them that of their run; nothing of a run that does not exist.
 
-    What is before the first event is there, too, if there is something: nothing else tells what that is linked to.
+    What is before the first of them is there, too, if there is something: nothing else tells what that is linked to.
     """
-    asked = ((page.run_key, max(page.after, 0), _most(page) + (page.after > 0)) for page in pages)
+    asked = ((page.run_key, max(page.after, 0), _most(page)) for page in pages)
     return await _rows_of(connection, _COUNTED_EVENTS, asked, len(pages))
 
 
@@ -137,13 +138,16 @@ def events_of(page: Page, rows: Sequence[Record]) -> tuple[list[RecordedEvent], 
         return [], None
     run, *events = rows
     ref = RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"])
-    check = ChainCheck(ref, after=max(page.after, 0))
-    sound = [row for row in (event[_BESIDE_EVENTS:] for event in events) if check.take(row)]
+    stored = [event[_BESIDE_EVENTS:] for event in events]
+    before = stored[0][0] if stored and stored[0][0] <= page.after else 0
+    check = ChainCheck(ref, after=before)
+    found = [event for row in stored if check.take(row) for event in events_of_row(row)]
+    ours = [event for event in found if event.sequence > page.after] if page.after > before else found
     head: Head | None = None
-    if len(sound) < page.limit:
+    if len(ours) < page.limit:
         check.demand_end(run["counted"])
         head = None if check.digest is None else Head(check.genesis, check.sequence, check.digest)
-    return [decode_event(*row[:-1]) for row in sound], head
+    return ours[: page.limit], head
 
 
 async def read_inbox(connection: Connection, run_key: RunKey, *, after: int, limit: int) -> list[InboxEntry]:
@@ -203,26 +207,34 @@ def _message_of(run_key: RunKey, row: Record) -> InboxEntry:
 _MOST: Final = 2**31 - 2
 _FIRST: Final = -(2**63)
 
-# run keys, sequences of the first, limits. One statement, and one moment: the run's row comes first, and what it counts
-# is what there was.
-_COUNTED_EVENTS: Final = """
+# run keys, sequences of the events before the first, limits. One statement, and one moment: the run's row comes first,
+# and what it counts is what there was.
+_COUNTED_EVENTS: Final = f"""
 SELECT question, found.* FROM unnest($1::bigint[], $2::integer[], $3::integer[])
-    WITH ORDINALITY AS asked (run_key, first, most, question)
+    WITH ORDINALITY AS asked (run_key, after, most, question)
 CROSS JOIN LATERAL (
     SELECT namespace, id, generation, sequence AS counted,
         NULL::integer AS sequence, NULL AS type, NULL::smallint AS version, NULL::bigint AS at, NULL AS data,
-        NULL::bytea AS digest
+        NULL::bytea AS digest, NULL::smallint AS events
     FROM runs WHERE runs.run_key = asked.run_key
     UNION ALL
-    SELECT * FROM (
-        SELECT NULL::varchar, NULL::varchar, NULL::integer, NULL::integer, sequence, type, version, at, data, digest
-        FROM history WHERE history.run_key = asked.run_key AND sequence >= asked.first
+    SELECT NULL, NULL, NULL, NULL, before.* FROM (
+        SELECT sequence, type, version, at, data, digest, events
+        FROM history WHERE history.run_key = asked.run_key AND sequence <= asked.after AND asked.after > 0
+            AND EXISTS (SELECT FROM runs WHERE runs.run_key = asked.run_key)
+        ORDER BY sequence DESC LIMIT 1
+    ) AS before
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, behind.* FROM (
+        SELECT sequence, type, version, at, data, digest, events
+        FROM history WHERE history.run_key = asked.run_key AND sequence > asked.after
+            AND sequence < asked.after::bigint + asked.most + {MOST_EVENTS}
             AND EXISTS (SELECT FROM runs WHERE runs.run_key = asked.run_key)
         ORDER BY sequence LIMIT asked.most
-    ) AS events
+    ) AS behind
 ) AS found
 ORDER BY question, found.sequence NULLS FIRST
-"""
+"""  # noqa: S608 - a number of ours
 _BESIDE_EVENTS: Final = 5
 
 # run keys, positions, limits

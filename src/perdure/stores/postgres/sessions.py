@@ -23,6 +23,7 @@ from perdure.stores.postgres.tasks import free_tasks
 __all__ = [
     "Freed",
     "SessionRow",
+    "Surroundings",
     "begin_session",
     "claim",
     "end_session",
@@ -52,14 +53,28 @@ class Freed(msgspec.Struct, frozen=True):
     dead: int
 
 
-async def begin_session(connection: Connection, session: SessionRow, *, lanes: int, origin: int) -> Timestamp:
-    """Insert the session's row, and those of its lanes; return the latest time that is noted."""
+class Surroundings(msgspec.Struct, frozen=True):
+    """What a session knows of the others: `known_time`, the latest time that is noted; `read_blocks`, whether all of
+    them read rows of several events (`perdure.stores.sql.blocks`), as those of older libraries do not."""
+
+    known_time: Timestamp
+    read_blocks: bool
+
+
+async def begin_session(connection: Connection, session: SessionRow, *, lanes: int, origin: int) -> Surroundings:
+    """Insert the session's row, and those of its lanes."""
     await _put_session(connection, session, now=session.started_at)
     for lane in range(lanes):
         await connection.execute(_PUT_LANE, session.worker_id, lane)
     await connection.execute(_NOTE_ORIGIN, session.worker_id, origin)
     await hasten_hidden(connection, now=session.started_at)
-    return await note_time(connection, session.started_at)
+    return await _surroundings(connection, now=session.started_at)
+
+
+async def _surroundings(connection: Connection, *, now: Timestamp) -> Surroundings:
+    return Surroundings(
+        known_time=await note_time(connection, now), read_blocks=await connection.fetchval(_READ_BLOCKS)
+    )
 
 
 async def _put_session(connection: Connection, session: SessionRow, *, now: Timestamp) -> None:
@@ -138,19 +153,19 @@ async def next_wake_at(connection: Connection, workflows: frozenset[WorkflowVers
 
 async def renew(
     connection: Connection, session: SessionRow, news: News, *, now: Timestamp, known_time: Timestamp
-) -> tuple[bool, Timestamp]:
+) -> tuple[bool, Surroundings]:
     """Extend the lease. If it had passed, give back what the session still owned, and begin a new one.
 
-    `known_time`: see `perdure.stores.clock.heed`. Return whether the lease was kept, and the latest time that is noted.
+    `known_time`: see `perdure.stores.clock.heed`. Return whether the lease was kept.
     """
     lease = session.lease_microseconds
     await heed_clock(connection, news, lease_microseconds=lease, now=now, known_time=known_time)
-    known_time = await note_time(connection, now)
+    surroundings = await _surroundings(connection, now=now)
     extended = await connection.fetchval(_EXTEND_LEASE, session.worker_id, now, now + session.lease_microseconds)
     if extended is None:
         await _free(connection, [session.worker_id], news, now=now)
         await _put_session(connection, session, now=now)
-    return extended is not None, known_time
+    return extended is not None, surroundings
 
 
 async def free_expired(
@@ -203,11 +218,13 @@ _FORGET_ORIGIN: Final = "DELETE FROM key_origins WHERE worker_id = $1"
 
 # worker_id, name, host, pid, process, started_at, lease_until, lease_microseconds
 _PUT_SESSION: Final = """
-INSERT INTO sessions (worker_id, name, host, pid, process, started_at, lease_until, lease_microseconds)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO sessions (worker_id, name, host, pid, process, started_at, lease_until, lease_microseconds, reads_blocks)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, true)
 ON CONFLICT (worker_id) DO UPDATE SET
     lease_until = excluded.lease_until, lease_microseconds = excluded.lease_microseconds
 """
+
+_READ_BLOCKS: Final = "SELECT NOT EXISTS (SELECT FROM sessions WHERE NOT reads_blocks)"
 
 # worker_id, now, new lease_until
 _EXTEND_LEASE: Final = """

@@ -179,11 +179,11 @@ SELECT * FROM unnest($1::bigint[], $2::varchar[], $3::varchar[], $4::varchar[], 
 ON CONFLICT (run_key, name) DO UPDATE SET value = excluded.value
 """
 
-# run keys, sequences, types, versions, at, data, digests
+# run keys, sequences, types, versions, at, data, digests, numbers of events
 INSERT_EVENTS: Final = """
-INSERT INTO history (run_key, sequence, type, version, at, data, digest)
+INSERT INTO history (run_key, sequence, type, version, at, data, digest, events)
 SELECT * FROM unnest(
-    $1::bigint[], $2::integer[], $3::text[], $4::smallint[], $5::bigint[], $6::text[], $7::bytea[]
+    $1::bigint[], $2::integer[], $3::text[], $4::smallint[], $5::bigint[], $6::text[], $7::bytea[], $8::smallint[]
 )
 """
 

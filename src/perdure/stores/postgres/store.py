@@ -128,7 +128,7 @@ class PostgresStore:
             await home.begin(session.worker_id)
             async with connection.transaction():
                 origin = secrets.randbits(62)
-                known_time = await sessions.begin_session(
+                surroundings = await sessions.begin_session(
                     connection, session, lanes=self._settings.writers, origin=origin
                 )
             home.keep()
@@ -140,7 +140,7 @@ class PostgresStore:
             settings,
             session,
             home,
-            known_time=known_time,
+            surroundings=surroundings,
             location=self.location,
             identity=identity,
             pool=self._pool,
@@ -249,10 +249,7 @@ class PostgresStore:
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
-        opened = self._open_now()
-        renewing = partial(sessions.renew, session=opened.session, now=now, known_time=opened.known_time)
-        is_kept, opened.known_time = await opened.change(lambda connection, news: renewing(connection, news=news))
-        return is_kept
+        return await self._open_now().renew(now)
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known soon, and then done without being asked for,
@@ -288,7 +285,9 @@ class PostgresStore:
     async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
         """Insert a run whole, in one transaction. See the port."""
         del sealed_as
-        return await self._open_now().change(lambda connection, news: keeping.bring_in(connection, run, news))
+        opened = self._open_now()
+        bringing = partial(keeping.bring_in, run=run, in_blocks=opened.commits.in_blocks)
+        return await opened.change(lambda connection, news: bringing(connection, news=news))
 
     async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
         """Remove closed runs that nothing open needs. See the port."""

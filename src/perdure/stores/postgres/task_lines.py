@@ -6,7 +6,8 @@ turn sees all that was claimed before, and decides alone. Who serves other queue
 
 **What a claim reads.** Which shares wait, by one step of an index each; the tags, where a queue is shared; then the
 first tasks of as many shares as it may need, a few of each where there are many. Where a decision comes to what was not
-read, it is made again once that is.
+read, it is made again once that is. In the end it looks who of those that it has left behind has a task yet: of what
+was put into the queue since it read, and could have been chosen, nothing counts.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -31,7 +32,9 @@ from perdure.stores.task_shares import (
     choose,
     corrected,
     is_sound_tag,
+    left_behind,
     sound_cost,
+    without,
 )
 
 __all__ = ["WITH_MARKED", "Key", "TaskLines", "take_turn"]
@@ -77,6 +80,8 @@ class TaskLines:
         self._heads: dict[_Share, list[Waiting]] = {}
         self._whole: set[_Share] = set()
         self._gone: set[Key] = set()
+        self._taken: dict[_LineKey, list[Choice]] = {}
+        self._missed: set[_Share] = set()
         self._namespaces: dict[str, str] = {}
 
     async def read(self, costs: Sequence[TaskCost]) -> None:
@@ -119,16 +124,35 @@ class TaskLines:
     def charge(self, lines: Sequence[Line], chosen: Sequence[Choice], taken: Collection[Key]) -> dict[Key, float]:
         """Charge what was taken of what was chosen, none of which is chosen again; return how much of each."""
         self._gone.update(choice.task.place[1:] for choice in chosen)
+        missed = [choice for choice in chosen if choice.task.place[1:] not in taken]
+        self._missed.update((choice.line.queue, choice.line.priority, choice.share) for choice in missed)
         charged: dict[Key, float] = {}
         for line in lines:
             of_line = [choice for choice in chosen if choice.line is line and choice.task.place[1:] in taken]
             shares = charge(line, of_line, now=self._now)
-            self._lines[line.queue, line.priority] = line._replace(shares=shares)
+            key = (line.queue, line.priority)
+            self._lines[key] = line._replace(shares=shares)
+            self._taken.setdefault(key, []).extend(of_line)
             for choice in of_line:
                 self._namespaces[choice.share] = choice.task.row["namespace"]
                 if choice.share in shares.tags:
                     charged[choice.task.place[1:]] = choice.task.cost
         return charged
+
+    async def forget_idle(self) -> None:
+        """Forget whom this claim has left behind without a task; who has one that somebody has locked still waits."""
+        behind = [
+            key
+            for line, taken in self._taken.items()
+            for share in sorted(left_behind(self._lines[line].shares, taken))
+            if (key := (*line, share)) not in self._missed and not self._left(key)
+        ]
+        waiting = await self._waiting(behind) if behind else set[_Share]()
+        for queue, priority, share in behind:
+            if (queue, priority, share) not in waiting:
+                line_of_share = self._lines[queue, priority]
+                shares = without(line_of_share.shares, {share})
+                self._lines[queue, priority] = line_of_share._replace(shares=shares)
 
     async def save(self) -> None:
         """Store what has changed of who shares."""
@@ -154,9 +178,25 @@ class TaskLines:
     def _tasks(self, line: Line, share: str) -> Iterator[Waiting]:
         """Yield the tasks of a share, as far as they were read. Raises _UnreadError for more."""
         key = (line.queue, line.priority, share)
-        yield from (task for task in self._heads.get(key, ()) if task.place[1:] not in self._gone)
+        yield from self._left(key)
         if key not in self._whole:
             raise _UnreadError(key)
+
+    def _left(self, share: _Share) -> list[Waiting]:
+        """Return the tasks that were read of a share and not chosen yet."""
+        return [task for task in self._heads.get(share, ()) if task.place[1:] not in self._gone]
+
+    async def _waiting(self, shares: Sequence[_Share]) -> set[_Share]:
+        """Return of whom something waits. Of whom all was read that this claim may take that is only what it may not:
+        the rest has come since."""
+        sets = [
+            (share, (kept_under, labels, share[1], share[2], share in self._whole))
+            for share in shares
+            for kept_under, labels in self._kept_under[share]
+        ]
+        *asked, is_read = map(list, zip(*(row for _, row in sets), strict=True))
+        found = await self._connection.fetch(_WAITING, *asked, *self._asked, is_read)
+        return {sets[row["number"] - 1][0] for row in found}
 
     async def _read_on(self, share: _Share, *, limit: int) -> None:
         """Read the first tasks of a share, and of those that will be asked for after it: the best classes, the lowest
@@ -248,6 +288,14 @@ SELECT queue, priority, share, NULL, NULL, NULL, NULL, NULL, tag, clock, at, nam
 FROM task_shares WHERE queue = ANY ($3::varchar[])
 """  # noqa: S608 - texts of ours
 
+# activities, the session, now
+_MAY_BE_TAKEN: Final = f"""
+activity = ANY ($5::varchar[])
+    AND (sticky_to IS NULL OR sticky_to = $6::bigint OR coalesce(sticky_until, 0) <= $7::bigint
+        OR queued_at > $7 + {SKEW_MICROSECONDS}
+        OR NOT EXISTS (SELECT FROM sessions WHERE worker_id = sticky_to))
+"""
+
 # kept under, labels, classes and shares of what may be taken, activities, the session, now, how many of each, run keys
 # and operations of those that are gone
 _HEADS: Final = f"""
@@ -257,14 +305,25 @@ CROSS JOIN LATERAL (
     SELECT run_key, operation FROM tasks
     WHERE tasks.queue = n.kept_under AND tasks.labels = n.labels AND tasks.priority = n.priority
         AND tasks.share = n.share
-        AND owner IS NULL AND activity = ANY ($5::varchar[])
-        AND (sticky_to IS NULL OR sticky_to = $6::bigint OR coalesce(sticky_until, 0) <= $7::bigint
-            OR queued_at > $7 + {SKEW_MICROSECONDS}
-            OR NOT EXISTS (SELECT FROM sessions WHERE worker_id = sticky_to))
+        AND owner IS NULL AND {_MAY_BE_TAKEN}
         AND (run_key, operation) NOT IN (SELECT * FROM unnest($9::bigint[], $10::integer[]))
     ORDER BY queued_at, run_key, operation LIMIT $8
 ) AS first JOIN tasks USING (run_key, operation)
 """  # noqa: S608 - texts of ours
+
+# kept under, labels, classes and shares, activities, the session, now, whether only what may not be taken counts
+_WAITING: Final = f"""
+SELECT number
+FROM unnest($1::text[], $2::varchar[], $3::smallint[], $4::varchar[], $8::boolean[])
+    WITH ORDINALITY AS n (kept_under, labels, priority, share, is_read, number)
+CROSS JOIN LATERAL (
+    SELECT FROM tasks
+    WHERE tasks.queue = n.kept_under AND tasks.labels = n.labels AND tasks.priority = n.priority
+        AND tasks.share = n.share
+        AND owner IS NULL AND NOT (n.is_read AND {_MAY_BE_TAKEN})
+    ORDER BY queued_at, run_key, operation LIMIT 1
+) AS first
+"""  # noqa: S608 - a text of ours
 
 # queues, classes, shares
 _DELETE_SHARES: Final = """

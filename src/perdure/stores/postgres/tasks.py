@@ -109,6 +109,7 @@ async def claim_tasks(
                 messages += [start_told(one, session.name, now=now)] if task.tells_start else []
         if len(rows) == len(taken):
             break
+    await lines.forget_idle()
     await lines.save()
     if messages or damaged:
         _, more = await deliver(connection, [*messages, *damaged])

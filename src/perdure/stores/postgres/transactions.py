@@ -12,7 +12,8 @@ lock sees what became of it.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from perdure.errors import StoreUnavailableError, UsageError
 from perdure.kernel.isolation import Isolation
@@ -25,6 +26,7 @@ from perdure.stores.postgres.faults import is_contention, is_unknown_table, tran
 from perdure.stores.postgres.identity import Identity, is_of
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections
+from perdure.stores.sql.blocks import events_of_row
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.to_the_end import to_its_end
 
@@ -45,6 +47,8 @@ class Transactions:
         self._is_closed = False
         idle = milliseconds(settings.idle_seconds)
         self._hold: Final = _HOLD.replace("{schema}", f'"{settings.schema}"').replace("{idle}", idle)
+        self._mentions: Final = _MENTIONS.replace("{schema}", f'"{settings.schema}"')
+        self._deliver_unless_mentioned: Final = _DELIVER_UNLESS_MENTIONED.replace("{schema}", f'"{settings.schema}"')
         self._deliver: Final = _DELIVER.replace("{schema}", f'"{settings.schema}"')
         self._find: Final = _FIND.replace("{schema}", f'"{settings.schema}"')
         self._lock: Final = _LOCK.replace("{schema}", f'"{settings.schema}"')
@@ -115,18 +119,13 @@ class Transactions:
             if not await is_of(connection, self._identity, schema=self._settings.schema):
                 raise UsageError(_ELSEWHERE)
             return False
-        return bool(
-            await connection.fetch(
-                self._deliver,
-                step.run_key,
-                told.message_id,
-                data,
-                told.at,
-                digest,
-                step.sequence,
-                [*ENDINGS],
-                f'^{{"operation":{step.operation}[,}}]',
-            )
+        place = (step.run_key, step.sequence, f'"operation":{step.operation}[,}}]')
+        message = (told.message_id, data, told.at, digest)
+        if await connection.fetch(self._deliver_unless_mentioned, *place, *message):
+            return True
+        rows = await connection.fetch(self._mentions, *place)
+        return not _has_ended(step.operation, rows) and bool(
+            await connection.fetch(self._deliver, step.run_key, *message)
         )
 
     async def _is_saved(self, step: StepTransaction, told: Delivery) -> bool:
@@ -155,6 +154,12 @@ class Transactions:
         self._connections.abandon()
 
 
+def _has_ended(operation: int, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these rows of a history, which nobody changes now, have an outcome of an attempt."""
+    found = (recorded for row in rows for recorded in events_of_row(tuple(row[column] for column in _COLUMNS)))
+    return any(one.type in ENDINGS and getattr(one.event, "operation", None) == operation for one in found)
+
+
 async def _demand_mark(connection: CallersConnection) -> None:
     try:
         await connection.execute(_RELEASE_MARK)
@@ -173,6 +178,7 @@ _ELSEWHERE: Final = (
     "activity is committed with what it writes, so both must be in one"
 )
 
+_COLUMNS: Final = ("sequence", "type", "version", "at", "data", "digest", "events")
 _TRIES: Final = 10
 _FIRST_PAUSE_SECONDS: Final = 0.05
 
@@ -187,14 +193,23 @@ SELECT set_config('idle_in_transaction_session_timeout', '{idle}', true) FROM {s
 WHERE run_key = $1::bigint AND fencing_token = $2::bigint AND owner = $3::bigint FOR NO KEY UPDATE
 """
 
-# run_key, message_id, data, at, digest, sequence, types of events that end an attempt, the beginning of their data
+# run_key, sequence, what is in the data of each event of an operation, and may be in what others hold
+_MENTIONING: Final = """
+FROM {schema}.history WHERE history.run_key = $1::bigint AND sequence > $2::bigint AND data ~ $3::text
+"""
+_MENTIONS: Final = f"SELECT {', '.join(_COLUMNS)} {_MENTIONING}"
+
+# the same, message_id, data, at, digest
+_DELIVER_UNLESS_MENTIONED: Final = f"""
+INSERT INTO {{schema}}.inbox (run_key, message_id, data, at, digest)
+SELECT $1::bigint, $4::varchar, $5::text, $6::bigint, $7::bytea WHERE NOT EXISTS (SELECT {_MENTIONING})
+ON CONFLICT DO NOTHING RETURNING position
+"""
+
+# run_key, message_id, data, at, digest
 _DELIVER: Final = """
 INSERT INTO {schema}.inbox (run_key, message_id, data, at, digest)
-SELECT $1::bigint, $2::varchar, $3::text, $4::bigint, $5::bytea
-WHERE NOT EXISTS (
-    SELECT FROM {schema}.history
-    WHERE history.run_key = $1::bigint AND sequence > $6::bigint AND type = ANY ($7::text[]) AND data ~ $8::text
-)
+VALUES ($1::bigint, $2::varchar, $3::text, $4::bigint, $5::bytea)
 ON CONFLICT DO NOTHING RETURNING position
 """
 

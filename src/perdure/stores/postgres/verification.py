@@ -113,6 +113,6 @@ _MESSAGES: Final = "SELECT position, message_id, at, data, digest FROM inbox WHE
 
 # run_key, sequence of the one before, limit; pages, for a cursor is more than a pooler bears (see `pooled`)
 _EVENTS: Final = """
-SELECT sequence, type, version, at, data, digest FROM history WHERE run_key = $1 AND sequence > $2
+SELECT sequence, type, version, at, data, digest, events FROM history WHERE run_key = $1 AND sequence > $2
 ORDER BY sequence LIMIT $3
 """

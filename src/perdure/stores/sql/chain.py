@@ -19,8 +19,10 @@ The digest before an event is that of the event before it, and the genesis where
 for one that follows an event which an older Perdure wrote, without a digest. Those older events are not protected;
 everything since is.
 
-**One digest per event, not per transition.** A transition has two events, mostly; to hash them at once would save
-0.2 us and 17 bytes a step, and cost that the damaged event is named, and that a page can be checked from any event on.
+**One digest per row.** In a file each event is a row, and has a digest: the damaged event is named, and a page can be
+checked from any event on. On a server the events of a transition are one row, and have one
+(`perdure.stores.sql.blocks`): its type, version and time are hashed in the places of an event's, its number is that of
+the last, and damage is named by the first of them.
 
 The genesis is part of each digest, so that a page from the middle on shows, too, that it is of this run: results are
 read from the last event alone. The run's key is no part of it, so that an exported history keeps its digests wherever

@@ -1,4 +1,4 @@
-"""Histories checked as they are read: each event against the chain of digests (`perdure.stores.sql.chain`)."""
+"""Histories checked as they are read: each row against the chain of digests (`perdure.stores.sql.chain`)."""
 
 from typing import Any, Final
 
@@ -10,7 +10,8 @@ __all__ = ["ChainCheck", "StoredEvent"]
 
 # Any: a row holds what the database found.
 StoredEvent = tuple[Any, ...]
-"""The columns sequence, type, version, at, data, digest."""
+"""The columns sequence, type, version, at, data, digest; and events, in a store whose rows may hold several
+(`perdure.stores.sql.blocks`)."""
 
 
 class ChainCheck:
@@ -27,23 +28,24 @@ class ChainCheck:
         self._knows_last = after == 0
 
     def take(self, row: StoredEvent) -> bool:
-        """Check the next event; return False for the one before the first that is asked for.
+        """Check the next row; return False for the one before the first that is asked for.
 
         Raises DamagedHistoryError.
         """
-        sequence, digest = row[0], row[-1]
+        sequence, digest = row[0], row[_DIGEST]
         if not self._knows_last and sequence == self.sequence:
             self.digest, self._knows_last = digest, True
             return False
         expected = self.sequence + self._knows_last
-        if sequence != expected:
-            raise self.damage(expected, f"it is missing: the next one is number {sequence}")
+        first = sequence if len(row) == _COLUMNS else sequence - row[_EVENTS] + 1
+        if first != expected:
+            raise self.damage(expected, f"it is missing: the next one is number {first}")
         if digest is None and self.digest is not None:
-            raise self.damage(sequence, "its digest is lost: the event before it has one")
+            raise self.damage(first, "its digest is lost: the event before it has one")
         if digest is None:
             self.unchained += 1
-        elif digest != linked(self.genesis, self.digest or self.genesis, framed_event(*row[:-1])):
-            raise self.damage(sequence, "it is not what was written in its place: its digest differs")
+        elif digest != linked(self.genesis, self.digest or self.genesis, framed_event(*row[:_DIGEST])):
+            raise self.damage(first, "it is not what was written in its place: its digest differs")
         self.digest = digest
         self.sequence = sequence
         return True
@@ -72,3 +74,9 @@ class ChainCheck:
             run=str(self.ref),
             event=event,
         )
+
+
+_DIGEST: Final = 5
+_EVENTS: Final = 6
+_COLUMNS: Final = 6
+"""Of a row that holds one event."""

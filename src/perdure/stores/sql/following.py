@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from perdure.errors import HistoryError
-from perdure.kernel.history import decode_event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.ports.following import HistoryPart, HistoryPlace
+from perdure.stores.sql.blocks import events_of_row
 from perdure.stores.sql.checking import ChainCheck, StoredEvent
 from perdure.stores.sql.digests import digest_or_lost
 from perdure.stores.sql.passing import PASSING
@@ -59,7 +59,7 @@ def part_of(
     new = rows[len(known) :]
     if place.sequence and not (known or is_cut):
         return None
-    if any((row[0], row[-1]) != (place.sequence, place.digest) for row in known):
+    if any((row[0], row[_DIGEST]) != (place.sequence, place.digest) for row in known):
         return None
     check = ChainCheck(ref, after=place.sequence)
     try:
@@ -67,10 +67,10 @@ def part_of(
             check.take(row)
         if not is_cut:
             check.demand_end(counted)
-        events = [decode_event(*row[:-1]) for row in new]
+        events = [event for row in new for event in events_of_row(row)]
     except HistoryError:
         return None
-    reached = HistoryPlace(new[-1][0], new[-1][-1]) if new else place
+    reached = HistoryPlace(new[-1][0], new[-1][_DIGEST]) if new else place
     return HistoryPart(
         run_key=run_key,
         events=events,
@@ -82,9 +82,10 @@ def part_of(
 
 
 def size_of(row: StoredEvent) -> int:
-    """Return how long the values of an event are; of a damaged one perhaps nothing."""
+    """Return how long the values of a row are; of a damaged one perhaps nothing."""
     data: object = row[_DATA]
     return len(data) if isinstance(data, str | bytes) else 0
 
 
 _DATA: Final = 4
+_DIGEST: Final = 5

@@ -30,6 +30,7 @@ __all__ = [
     "PUT_SHARE",
     "RETURN_TASK",
     "SHARES",
+    "SHARE_WAITS",
     "TAKE_TASKS",
     "TASKS_OF_ALL",
     "TASKS_OF_OWNER",
@@ -92,6 +93,12 @@ WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ?
 ORDER BY share, queued_at, run_key, operation LIMIT 1
 """  # noqa: S608 - a text above
 FIRST_SHARE: Final = NEXT_SHARE.replace("share > CAST", "share >= CAST")
+
+# queue, labels as bytes, priority, share as bytes
+SHARE_WAITS: Final = """
+SELECT 1 FROM tasks INDEXED BY tasks_to_claim
+WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ? AND share = CAST(? AS TEXT) LIMIT 1
+"""
 
 # queue, labels as bytes, priority, share as bytes, a JSON list of activities, the session, now, the latest time of
 # queueing, limit; the index has all of that: a row on a damaged page is never come to

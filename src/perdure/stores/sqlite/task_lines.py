@@ -35,7 +35,9 @@ from perdure.stores.task_shares import (
     choose,
     corrected,
     is_sound_tag,
+    left_behind,
     sound_cost,
+    without,
 )
 
 __all__ = ["TaskLines", "UnsoundSharesError"]
@@ -101,12 +103,14 @@ class TaskLines:
                 cursor.close()
 
     def charge(self, lines: Iterable[Line], taken: Sequence[Choice]) -> dict[int, float]:
-        """Charge what was taken of these lines; return how much for each position for which anything was."""
+        """Charge what was taken of these lines, and is its owner's by now; return how much for each position for which
+        anything was."""
         charged: dict[int, float] = {}
         for line in lines:
             of_line = [choice for choice in taken if choice.line is line]
             shares = charge(line, of_line, now=self._now)
-            self._lines[line.queue, line.priority] = line._replace(shares=shares)
+            idle = [share for share in left_behind(shares, of_line) if not self._waits(line, share)]
+            self._lines[line.queue, line.priority] = line._replace(shares=without(shares, idle))
             charged.update({one.task.row: one.task.cost for one in of_line if one.share in shares.tags})
         return charged
 
@@ -153,6 +157,10 @@ class TaskLines:
             self._open.append(cursor)
             cursor.execute(self._claimable, asked)
             yield (Waiting(Place(*place), sound_cost(cost), position) for position, cost, *place in cursor)
+
+    def _waits(self, line: Line, share: str) -> bool:
+        asked = [(line.queue, labels, line.priority, _encoded(share)) for labels in self._labels[line.queue]]
+        return any(self._connection.execute(statements.SHARE_WAITS, one).get is not None for one in asked)
 
     def _shares(self, queue: str, priority: Priority) -> Shares:
         if not self._is_fair:

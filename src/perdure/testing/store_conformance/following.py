@@ -78,7 +78,8 @@ class FollowingConformance:
         owner, standby = await harness.session("owner"), await harness.session("standby")
         runs = [await owner.hold(name) for name in ("one", "two", "three")]
         for run in runs:
-            await owner.advance(run, events=6)
+            for _ in range(6):
+                await owner.advance(run)
         places = {run.run_key: BEGINNING for run in runs}
         read: dict[RunKey, list[int]] = {run.run_key: [] for run in runs}
         while places:
@@ -96,7 +97,8 @@ class FollowingConformance:
         owner, standby = await harness.session("owner"), await harness.session("standby")
         one, two = await owner.hold("one"), await owner.hold("two")
         for run in (one, two):
-            await owner.advance(run, events=3)
+            for _ in range(3):
+                await owner.advance(run)
         places = {run.run_key: BEGINNING for run in (one, two)}
         whole = await standby.store.read_on(places, limit=100)
         read: dict[RunKey, list[int]] = {run_key: [] for run_key in places}
@@ -116,6 +118,22 @@ class FollowingConformance:
             for most in (size, size + 1, 2 * size)
         ]
         assert counted == [[4, 0], [4, 1], [4, 4]]
+
+    async def test_events_that_were_committed_together_are_read_on_from_wherever_a_read_has_ended(
+        self, harness: StoreHarness
+    ) -> None:
+        owner, standby = await harness.session("owner"), await harness.session("standby")
+        run = await owner.hold("run")
+        for events in (3, 1, 250, 2):
+            await owner.advance(run, events=events)
+        place, read = BEGINNING, list[int]()
+        while place.sequence < 257:
+            [part] = await standby.store.read_on({run.run_key: place}, limit=2)
+            assert place.sequence < part.place.sequence == part.events[-1].sequence
+            read += _sequences(part)
+            place = part.place
+            assert part.is_last == (place.sequence == 257)
+        assert read == list(range(1, 258))
 
     async def test_what_is_read_on_says_how_far_the_inbox_goes(self, harness: StoreHarness) -> None:
         owner, standby = await harness.session("owner"), await harness.session("standby")

@@ -66,6 +66,19 @@ class ReadingConformance:
         assert await read(run.run_key, after=5) == []
         assert await read(run.run_key, after=1_000) == []
 
+    async def test_events_that_were_committed_together_are_read_from_any_place_in_pages_of_any_size(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        run = await session.hold("run")
+        for events in (3, 1, 250, 2):
+            await session.advance(run, events=events)
+        for after in (0, 1, 2, 3, 4, 5, 99, 104, 105, 106, 254, 255, 256, 257, 300):
+            for limit in (1, 2, 5, 100, 257, 1_000):
+                found = await session.store.read_history(run.run_key, after=after, limit=limit)
+                expected = range(after + 1, min(after + limit, 257) + 1)
+                assert [recorded.sequence for recorded in found] == list(expected), (after, limit)
+
     async def test_the_history_of_a_run_that_does_not_exist_is_empty(self, harness: StoreHarness) -> None:
         session = await harness.session()
         assert await session.store.read_history(session.store.new_run_key()) == []

@@ -46,6 +46,28 @@ class SharingConformance:
         await queue(session, "b" * 8)
         assert tenants(await claims(session, limit=6)).count("b") <= 3  # one more than a third, and not six
 
+    async def test_who_ran_dry_amid_a_claim_that_went_on_with_others_has_saved_nothing(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        await queue(session, "a", seconds=20)
+        await queue(session, "d", at=1)
+        await queue(session, "a", at=2)
+        assert tenants(await claims(session, limit=3)) == "ada"
+        await queue(session, "a" * 20 + "d" * 30, at=3)
+        assert "".join([tenants(await claims(session, limit=1)) for _ in range(8)]) == "dadadada"
+
+    async def test_who_waits_for_another_worker_has_not_run_dry(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        await queue(session, "a", seconds=20)
+        await queue(session, "d", at=1)
+        await queue(session, "a", at=2)
+        await queue(session, "d" * 9, activity="measure", at=2)
+        assert tenants(await claims(session, limit=3)) == "ada"
+        await queue(session, "a" * 9, at=3)
+        both = served(activities=("render", "measure"))
+        assert tenants(await session.store.claim_tasks(now=START, limit=6, served=both)) == "dddddd"
+
     async def test_turns_are_of_the_seconds_that_tasks_are_expected_to_take(self, harness: StoreHarness) -> None:
         session = await harness.session()
         await queue(session, "a" * 8, seconds=3)

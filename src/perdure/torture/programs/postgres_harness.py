@@ -46,12 +46,11 @@ class PostgresHarness(StoreHarness):
     async def damage_event(self, run_key: RunKey, sequence: int, *, data: bytes) -> None:
         """See `StoreHarness`; what no text of a server can hold is written as other text."""
         text = data.decode(errors="replace").replace("\0", "?")
-        statement = "UPDATE history SET data = $1 WHERE run_key = $2 AND sequence = $3"
-        await self.execute(statement, text, run_key, sequence)
+        await self.execute(f"UPDATE history SET data = $3 WHERE {_OF_EVENT}", run_key, sequence, text)  # noqa: S608
 
     async def remove_event(self, run_key: RunKey, sequence: int) -> None:
         """See `StoreHarness`."""
-        await self.execute("DELETE FROM history WHERE run_key = $1 AND sequence = $2", run_key, sequence)
+        await self.execute(f"DELETE FROM history WHERE {_OF_EVENT}", run_key, sequence)  # noqa: S608 - texts of ours
 
     async def execute(self, statement: str, *parameters: object) -> None:
         """Run a statement behind the store's back."""
@@ -72,3 +71,9 @@ class PostgresHarness(StoreHarness):
     async def connection(self) -> Connection:
         """Return a connection of one's own, which is to be closed."""
         return await connect(self.url, self.settings)
+
+
+_OF_EVENT: Final = """
+run_key = $1 AND sequence = (SELECT min(sequence) FROM history WHERE run_key = $1 AND sequence >= $2)
+"""
+"""The row that holds an event, with others perhaps (`perdure.stores.sql.blocks`)."""
