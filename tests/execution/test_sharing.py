@@ -11,6 +11,7 @@ from perdure.authoring.fingerprint import fingerprint
 from perdure.authoring.registry import Registry
 from perdure.kernel.options import Executor
 from perdure.stores.memory import MemoryDatabase, MemoryStore
+from tests.execution.waiting_workflows import go, held
 from tests.journeys.workflows import until
 
 _begun: dict[str, int] = {}
@@ -103,6 +104,40 @@ async def test_who_is_loaded_itself_gets_nothing() -> None:
         await have_begun(2)
         await look(other, loaded)
         assert loaded.worker.dispatcher.waiting == 2
+        _gates["all"].set()
+
+
+async def test_who_has_no_room_in_memory_gets_nothing_whatever_slots_are_free() -> None:
+    database, full_settings = MemoryDatabase(), Settings(active_runs=1, loop_slots=10, lease_seconds=600.0)
+    async with engine_on(database, ONE_SLOT, "loaded") as loaded, engine_on(database, full_settings, "full") as full:
+        await full.start(shared, id="own")
+        await started(loaded, 3)
+        await have_begun(2)
+        await look(full, loaded)
+        assert loaded.worker.dispatcher.waiting == 2
+        assert full.worker.sharing.serving.room == {}
+        _gates["all"].set()
+
+
+async def test_who_can_make_room_in_memory_gets_as_many_as_fit() -> None:
+    """By letting a run go that only waits."""
+    database = MemoryDatabase()
+    settings = Settings(active_runs=2, loop_slots=10, lease_seconds=600.0, idle_seconds=600.0)
+    async with engine_on(database, ONE_SLOT, "loaded") as loaded, engine_on(database, settings, "other") as other:
+        await other.start(shared, id="own")
+        waiting = await other.start(held, id="held")
+
+        async def is_waiting() -> bool:
+            active = other.worker.active.get((await waiting.describe()).run_key)
+            return active is not None and active.is_idle
+
+        await until(is_waiting)
+        await started(loaded, 4)
+        await have_begun(2)
+        await look(other, loaded)
+        await have_begun(3)
+        assert loaded.worker.dispatcher.waiting == 2
+        await waiting.signal(go, 1)
         _gates["all"].set()
 
 
@@ -216,6 +251,18 @@ async def test_a_worker_alone_announces_nothing_and_one_that_has_room_does_so_on
             await (await alone.start(shared, id="run")).result()
             await alone.worker.sharing.look()
             assert await other.worker.store.list_servers() == [one]
+
+
+async def test_a_client_announces_nothing_and_a_worker_that_closes_that_it_has_no_slots() -> None:
+    database = MemoryDatabase()
+    client = Engine(MemoryStore(database), name="client", works=False)
+    async with engine_on(database, MANY_SLOTS, "one") as one, client:
+        await look(one, client)
+        assert [server.name for server in await client.worker.store.list_servers()] == ["one"]
+        one.worker.is_claiming = False
+        await look(one)
+        (server,) = await client.worker.store.list_servers()
+        assert server.serving.room == {}
 
 
 async def test_a_worker_whose_session_was_taken_for_dead_announces_itself_anew() -> None:

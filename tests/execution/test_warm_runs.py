@@ -1,8 +1,5 @@
 """Warm runs: how many are kept, and which make room."""
 
-import pytest
-
-from perdure.execution.standby import rest_seconds
 from perdure.execution.warm_runs import WarmRun, WarmRuns
 from perdure.kernel.identity import RunKey, WorkflowVersion
 
@@ -79,6 +76,10 @@ def test_a_newcomer_displaces_none_that_has_moved_just_now() -> None:
     assert runs.has_room(5.0 + REST_SECONDS)
 
 
-@pytest.mark.parametrize(("taken", "share", "rest"), [(1.0, 0.25, 3.0), (0.3, 0.1, 2.7), (5.0, 1.0, 0.02)])
-def test_the_rest_is_as_long_as_the_share_demands(taken: float, share: float, rest: float) -> None:
-    assert rest_seconds(taken, share=share) == pytest.approx(rest)
+def test_what_does_not_move_has_the_places_that_are_free_and_an_eighth_of_the_bytes_is_none_of_them() -> None:
+    runs = kept(most=3, most_bytes=80)
+    assert runs.places == 3
+    runs.put(RunKey(1), run_of(70), 0.0)
+    assert runs.places == 2
+    runs.put(RunKey(2), run_of(1), 0.0)
+    assert (runs.places, runs.has_room(0.0)) == (0, True)

@@ -39,7 +39,7 @@ from perdure.cli.row_security_command import row_security
 from perdure.cli.schedule_application import make_schedule_application
 from perdure.cli.start_commands import start, waiting
 from perdure.cli.verify_command import verify
-from perdure.cli.work_commands import dev, worker
+from perdure.cli.work_commands import dev, worker, workers
 from perdure.errors import PerdureError, UsageError
 from perdure.ports.store import RunQuery
 
@@ -97,6 +97,7 @@ def make_application() -> App:
         bulk,
         locks,
         tasks,
+        workers,
         backup,
         replicate,
         restore,

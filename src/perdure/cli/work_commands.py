@@ -1,5 +1,6 @@
-"""`perdure worker` and `perdure dev`: their arguments, and nothing of what they do."""
+"""`perdure worker`, `perdure workers` and `perdure dev`: their arguments, and nothing of what they do."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,7 +8,7 @@ from cyclopts import Parameter
 
 from perdure.cli.arguments import HERE, DatabaseArguments, Json
 
-__all__ = ["dev", "worker"]
+__all__ = ["dev", "worker", "workers"]
 
 
 def worker(
@@ -97,3 +98,11 @@ def dev(
 
     order = DevelopmentOrder(app=app, on_postgres=postgres, folder=directory, has_tcp=tcp, as_json=json)
     return develop(order, log=log)
+
+
+def workers(*, database: DatabaseArguments = HERE, json: Json = False) -> int:
+    """Show what workers have announced: the name of their code, which those that share runs have in common, and what
+    they serve."""
+    from perdure.cli.announced import list_workers
+
+    return asyncio.run(list_workers(database.place(), as_json=json))

@@ -30,6 +30,10 @@ class IdleRuns:
         """Forget a run that has left memory."""
         self._since.pop(run, None)
 
+    def count(self) -> int:
+        """Return how many would leave memory at once if others needed their places."""
+        return sum(run.is_idle for run in self._since)
+
     def release_oldest(self, count: int) -> int:
         """Release up to `count` idle runs now, to make room; return how many."""
         released = 0

@@ -15,7 +15,8 @@ is nothing for those which do not have that yet; and only those that see the sam
 run costs a commit, a claim and a replay.
 
 **When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
-double of its slots; who was given too much gives it on, and who closes has none.
+double of its slots, and of no more than runs fit into its memory; who was given too much gives it on, and who closes
+has none.
 
 **Limits.** Who claims what was given is whoever comes first: it may be another loaded worker, which gives it on.
 """
@@ -70,7 +71,7 @@ class WorkSharing:
         """
         worker = self._worker
         self._name_code()
-        if worker.store.is_alone():
+        if worker.store.is_alone() or not self._has_to_tell:
             return
         serving = self.serving
         if _kinds(serving) != _kinds(self._announced):
@@ -83,6 +84,11 @@ class WorkSharing:
             self._waited = frozenset(map(_name, waiting))
             self._give(_spare(call for call in waiting if _name(call) in waited), room)
 
+    @property
+    def _has_to_tell(self) -> bool:
+        """Whether this is no client, which others have nothing of; or one that closes, and has told of slots."""
+        return self._worker.is_claiming or bool(self._worker.queues) or bool(self._announced.code)
+
     def forget(self) -> None:
         """Announce anew with the next look: the session may have been taken for dead, and forgotten."""
         self._announced = Serving()
@@ -90,8 +96,10 @@ class WorkSharing:
     @property
     def serving(self) -> Serving:
         """What others are to know of this worker."""
-        worker = self._worker
-        room = worker.dispatcher.free_slots() if worker.is_claiming else {}
+        worker, room = self._worker, dict[str, int]()
+        takes = worker.room + worker.idle.count()
+        if worker.is_claiming and takes > 0:
+            room = {executor: min(free, takes) for executor, free in worker.dispatcher.free_slots().items()}
         return worker.queues.serving(room=room, code=self._name_code())
 
     def _name_code(self) -> str:

@@ -8,17 +8,17 @@ Who owns a run is decided by the claim alone, which fences the old owner.
 **Keeping up.** Sessions tell each other of their commits. Of the runs that were told of, this worker asks, a batch at
 a time, which of them others own, and reads on where it knows their histories up to. What it is told amid that is asked
 for in the next batch, once, however often it was told of. It looks at all that others own when it begins, when news may
-have been lost, and now and then.
+have been lost, and now and then (`perdure.execution.standby_looks`).
 
 **Taking over.** The copies of what one claim has taken are compared and brought up to date by one question: it returns
 what is missing, chained to the digest of the last event that the copy knows, and how far the inbox goes. A copy whose
 last event is not the history's any more, or that does not end where the row of the claimed run says, is thrown away.
 
 **Bounds.** `Settings.standby_runs`, `standby_bytes`: what is kept; about `BYTES_AT_ONCE` are read at once.
-`standby_share`: after a batch this rests for so long that it takes no greater share of the time of the loop's thread,
-nor do its looks at all that others own take more of the store's time. Counted is the CPU time of that thread from the
-batch's begin to its end, what others did amid it included: a busy worker is left in peace for longer; and how long the
-store takes for a look at all. While nothing is told the pauses between looks in which nothing was found double.
+`standby_share`: after a batch this rests for so long that it takes no greater share of the time of the loop's thread.
+Counted is the CPU time of that thread from the batch's begin to its end, what others did amid it included: a busy
+worker is left in peace for longer. Nor do its looks at all that others own take a greater share of the store's time,
+as long as one takes no longer than that share of ten minutes.
 
 **Rejected.** Following by polling (each look would cost as much as there are runs); copies of states alone, without
 code (replay is two thirds of a loading); assigning each run a standby worker (a take-over is decided by who claims
@@ -28,13 +28,16 @@ each commit changes: it would have each row of a run written in all its indexes)
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from perdure.configuration import REMEMBERED_REASONS
 from perdure.errors import StoreError
+from perdure.execution.standby_looks import Looks, rest_seconds
 from perdure.execution.warm_runs import WarmRun, WarmRuns
 from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.program import Feed
@@ -46,7 +49,7 @@ from perdure.ports.store import RunSummary
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["Standby", "WarmLoad", "rest_seconds"]
+__all__ = ["Standby", "WarmLoad"]
 
 _logger = logger_named("perdure.standby")
 
@@ -72,11 +75,10 @@ class Standby:
         self._warm: Final = WarmRuns(
             most=settings.standby_runs, most_bytes=settings.standby_bytes, rest_seconds=settings.idle_seconds
         )
-        self._told: dict[RunKey, None] = {}
-        self._looks_at_all = True
+        self._looks: Final = Looks(share=settings.standby_share)
+        self._told: dict[RunKey, bool] = {}
+        """What is to be asked for, and whether it has moved."""
         self._unfit: dict[RunKey, None] = {}
-        self.quiet_seconds = _LOOK_SECONDS
-        self._looked_seconds = 0.0
         self._news: Final = asyncio.Event()
         self._asked: dict[RunKey, tuple[HistoryPlace, asyncio.Future[HistoryPart | None]]] = {}
         self.taken_over = 0
@@ -94,11 +96,11 @@ class Standby:
     def hear(self, run_keys: Collection[RunKey] | None) -> None:
         """Take note of commits of others; None: of which runs is not known."""
         if run_keys is None or len(self._told) > _MOST_TOLD:
-            self._looks_at_all = True
+            self._looks.demand()
             self._told.clear()
         else:
             active = self._worker.active
-            self._told.update((key, None) for key in run_keys if key not in active)
+            self._told.update((key, True) for key in run_keys if key not in active)
         self._news.set()
 
     def begin_anew(self) -> None:
@@ -117,34 +119,34 @@ class Standby:
         """Keep up for ever. What fails is tried again by a look at all."""
         worker = self._worker
         while True:
-            began, self._looked_seconds = time.thread_time(), 0.0
+            began = time.thread_time()
             try:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
                 text = "following the runs of others failed and will be tried again: %s"
                 worker.recurring.warning(text, error, cause=error, with_lines=not isinstance(error, StoreError))
-                self._looks_at_all = True
+                self._looks.demand()
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
-            taken = time.thread_time() - began + self._looked_seconds
-            await asyncio.sleep(rest_seconds(taken, share=self._share))
-            if not (self._told or self._looks_at_all):
+            await asyncio.sleep(rest_seconds(time.thread_time() - began, share=self._share))
+            if not self._told:
                 await self._wait_for_news()
 
     async def _wait_for_news(self) -> None:
         self._news.clear()
-        try:
-            await asyncio.wait_for(self._news.wait(), self.quiet_seconds)
-        except TimeoutError:
-            self._looks_at_all = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), self._seconds_until_look())
+
+    def _seconds_until_look(self) -> float:
+        return self._looks.seconds_left(self._worker.loop.time(), has_place=self._warm.places > 0)
 
     async def _follow(self) -> None:
         """Bring some of the copies that are behind up to date."""
-        if self._looks_at_all:
+        if not self._seconds_until_look():
             await self._look_at_all()
-        told = [key for _, key in zip(range(_RUNS_AT_ONCE), self._told, strict=False)]
+        told = dict(islice(self._told.items(), _RUNS_AT_ONCE))
         for key in told:
             del self._told[key]
-        wanted = [key for key in told if key in self._warm or (self._has_room() and key not in self._unfit)]
+        wanted = list(self._wanted(told))
         if not wanted:
             return
         worker = self._worker
@@ -157,24 +159,39 @@ class Standby:
                 self._warm.discard(key)
         places = {key: self._place_of(key) for key, standing in owned.items() if self._is_behind(standing)}
         if places:
-            await self._read_on(owned, places)
+            for key in await self._read_on(owned, places):
+                self._told.setdefault(key, told[key])  # others have made the read long enough
+
+    def _wanted(self, told: Mapping[RunKey, bool]) -> Iterator[RunKey]:
+        """Yield the runs whose histories are to be read on."""
+        places, can_displace = self._warm.places, self._warm.has_room(self._worker.loop.time())
+        for key, has_moved in told.items():
+            if key in self._warm:
+                yield key
+            elif key not in self._unfit:
+                if places > 0 or (has_moved and can_displace):
+                    places -= 1
+                    yield key
+                else:
+                    self._looks.leave_out()
 
     async def _look_at_all(self) -> None:
-        self._looks_at_all = False
+        self._looks.begin()
         worker = self._worker
-        began, told = worker.loop.time(), len(self._told)
+        began_at = worker.loop.time()
         standings = await worker.store.list_standings(
             workflows=worker.registry.workflow_versions, limit=self._warm.most
         )
-        self._looked_seconds = worker.loop.time() - began
-        behind = (one.run_key for one in standings if self._is_behind(one) and one.run_key not in self._unfit)
-        self._told.update((run_key, None) for run_key in behind)
+        now, told = worker.loop.time(), len(self._told)
+        behind = [one.run_key for one in standings if self._is_behind(one) and one.run_key not in self._unfit]
+        new = [key for key in behind if key not in self._warm]
+        left_out = set(new[self._warm.places :])
+        self._told |= {key: self._told.get(key, False) for key in behind if key not in left_out}
+        if len(new) >= self._warm.places:  # there may be more than was asked for
+            self._looks.leave_out()
+        self._looks.end(began_at, now, has_found=len(self._told) > told)
         owned = {standing.run_key for standing in standings}
-        self._told.update((run_key, None) for run_key in self._warm if run_key not in owned)
-        self.quiet_seconds = _LOOK_SECONDS if len(self._told) > told else min(2 * self.quiet_seconds, _LONGEST_SECONDS)
-
-    def _has_room(self) -> bool:
-        return self._warm.has_room(self._worker.loop.time())
+        self._told |= {key: False for key in self._warm if key not in owned}
 
     def _place_of(self, run_key: RunKey) -> HistoryPlace:
         run = self._warm.find(run_key)
@@ -183,8 +200,9 @@ class Standby:
     def _is_behind(self, standing: Standing) -> bool:
         return self._place_of(standing.run_key).sequence != standing.sequence
 
-    async def _read_on(self, owned: Mapping[RunKey, Standing], places: Mapping[RunKey, HistoryPlace]) -> None:
-        worker = self._worker
+    async def _read_on(self, owned: Mapping[RunKey, Standing], places: Mapping[RunKey, HistoryPlace]) -> list[RunKey]:
+        """Go on with copies; return of which runs there is more to be read."""
+        worker, left = self._worker, list[RunKey]()
         parts = await worker.store.read_on(places, limit=_EVENTS_AT_ONCE)
         for key in places.keys() - {part.run_key for part in parts}:
             self._refuse(key, is_for_good=places[key] == BEGINNING)
@@ -193,7 +211,11 @@ class Standby:
             key = part.run_key
             # It may have been claimed meanwhile, by this worker, or thrown away.
             if places[key] == self._place_of(key) and not (key in worker.active or key in worker.mail.loading):
-                self._go_on(owned[key].workflow, part)
+                if part.events or key in self._warm:  # else an empty copy would take the place of another
+                    self._go_on(owned[key].workflow, part)
+                if not part.is_last:
+                    left.append(key)
+        return left
 
     def _go_on(self, workflow: WorkflowVersion, part: HistoryPart) -> None:
         key, worker = part.run_key, self._worker
@@ -210,8 +232,6 @@ class Standby:
             self._refuse(key, is_for_good=True)
             return
         self._warm.put(key, run, worker.loop.time())
-        if not part.is_last:
-            self._told[key] = None
 
     def _refuse(self, run_key: RunKey, *, is_for_good: bool) -> None:
         """Throw a copy away; `is_for_good`: as long as this process has no other code there is no use in a new one."""
@@ -221,7 +241,7 @@ class Standby:
             if len(self._unfit) > REMEMBERED_REASONS:
                 del self._unfit[next(iter(self._unfit))]
         else:
-            self._told[run_key] = None
+            self._told[run_key] = True
 
     # --- taking over -------------------------------------------------------------------------------------------------
 
@@ -230,6 +250,7 @@ class Standby:
         run = self._warm.take(summary.run_key)
         if run is None:
             return None
+        self._news.set()  # there is a place for another
         load: WarmLoad | None = None
         try:
             load = await self._finished(run, summary)
@@ -282,17 +303,9 @@ class Standby:
                 future.set_result(found.get(run_key))
 
 
-def rest_seconds(taken: float, *, share: float) -> float:
-    """Return how long to do nothing after so many seconds of work, for that share of the time at most."""
-    return max(taken / share - taken, _SHORTEST_PAUSE_SECONDS)
-
-
 _RUNS_AT_ONCE: Final = 100
 _EVENTS_AT_ONCE: Final = 500
 """So much is read at once, if it is not `BYTES_AT_ONCE` sooner: to replay it takes some 10 ms."""
 _MOST_TOLD: Final = 20_000
 """Of so many runs that wait to be asked for; a look at all takes the place of more."""
-_SHORTEST_PAUSE_SECONDS: Final = 0.02
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 10.0
-_LONGEST_SECONDS: Final = 600.0

@@ -58,7 +58,8 @@ class WarmRuns:
     """At most so many warm runs, and bytes that were read of them; the last moved are at the end.
 
     When it is full the least recently moved makes room, but for a newcomer only one that has not moved for
-    `rest_seconds`: where more runs move than there is room for, none would stay long enough to be of use.
+    `rest_seconds`: where more runs move than there is room for, none would stay long enough to be of use. Runs that do
+    not move have `places` as long as there are some, and displace none: they would take turns, each copied anew.
     """
 
     def __init__(self, *, most: int, most_bytes: int, rest_seconds: float) -> None:
@@ -85,8 +86,13 @@ class WarmRuns:
         """Return a warm run, which stays here."""
         return self._runs.get(run_key)
 
+    @property
+    def places(self) -> int:
+        """How many more may come that do not move. Of the bytes they leave some: how long one is shows as it comes."""
+        return self.most - len(self._runs) if self._size_bytes <= _FILLED * self.most_bytes else 0
+
     def has_room(self, now: float) -> bool:
-        """Whether another one may come."""
+        """Whether another one that has moved may come."""
         if len(self._runs) < self.most and self._size_bytes < self.most_bytes:
             return True
         oldest = next(iter(self._runs.values()), None)
@@ -118,3 +124,6 @@ class WarmRuns:
         """Let go of all."""
         for run_key in list(self._runs):
             self.discard(run_key)
+
+
+_FILLED: Final = 7 / 8

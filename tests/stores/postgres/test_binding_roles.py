@@ -181,6 +181,24 @@ async def test_a_role_that_is_made_anew_is_bound_to_nothing_that_the_former_saw(
         await execute(url, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+@pytest.mark.parametrize("is_revoked_before", [True, False])
+async def test_who_gets_the_name_of_a_bound_role_sees_what_that_was_bound_to_unless_it_was_revoked_before(
+    postgres_server: PostgresServer, roles: tuple[str, str], *, is_revoked_before: bool
+) -> None:
+    """The limit that docs/how-to/postgresql.md tells of: roles are known by their names."""
+    former, other, elsewhere = (f"{name}_{is_revoked_before:d}_of_{roles[0]}" for name in ("former", "other", "moved"))
+    async with postgres_server.database() as url:
+        await execute(url, f"CREATE ROLE {former} LOGIN; CREATE ROLE {other} LOGIN")
+        await secured(url, former, "a")
+        await secured(url, other, "b")
+        if is_revoked_before:
+            await secured(url, former)
+        await execute(url, f"ALTER ROLE {former} RENAME TO {elsewhere}; ALTER ROLE {other} RENAME TO {former}")
+        seen = "SELECT string_agg(namespace, ' ') FROM perdure.role_namespaces"
+        assert await value(by(former, url), seen) == (None if is_revoked_before else "a")
+        await execute(url, f"DROP OWNED BY {former}, {elsewhere}; DROP ROLE {former}, {elsewhere}")
+
+
 # --- what it costs ----------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Questions that are asked together, without a server."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
@@ -75,6 +76,22 @@ async def test_what_comes_while_no_connection_is_free_goes_together_in_lots_that
     store.turns.release()
     assert await asyncio.gather(*asking) == [0, 10, 20, 30, 40]
     assert store.asked == [[0, 1], [2, 3], [4]]
+
+
+async def test_an_error_that_many_meet_has_in_each_the_lines_of_its_own_way() -> None:
+    store = Store()
+    store.trouble = ConnectionRefusedError("nobody listens")
+    questions, lengths = questions_to(store), list[int]()
+
+    async def fail(number: int) -> None:
+        try:
+            await questions.ask(number)
+        except ConnectionRefusedError as error:
+            lengths.append(len(traceback.extract_tb(error.__traceback__)))
+
+    await asyncio.gather(*map(fail, range(50)))
+    assert store.asked == [list(range(50))]
+    assert lengths == [lengths[0]] * 50
 
 
 async def test_a_large_question_goes_alone_and_small_ones_together() -> None:

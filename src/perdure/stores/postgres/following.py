@@ -44,7 +44,7 @@ async def read_on_and_heads(
 ) -> tuple[list[HistoryPart], dict[RunKey, Head]]:
     """Return what comes next in histories, and of those that were read to the end what their next event is linked to.
 
-    Of each history the known event is read, too: whether it is still that.
+    Of each history the digest of the known event is read, too: whether it is still that one.
     """
     if not places or limit <= 0:
         return [], {}
@@ -105,20 +105,18 @@ FROM runs WHERE run_key = ANY ($1::bigint[])
 # whatever the statistics say.
 _EVENTS: Final = """
 WITH sized AS (
-    SELECT place, wanted.run_key, event.sequence, event.size,
-        sum(CASE WHEN event.sequence > first THEN event.size ELSE 0 END) OVER (
-            ORDER BY place, event.sequence
-        ) AS bytes_so_far
+    SELECT place, wanted.run_key, first, event.sequence, event.size,
+        sum(event.size) OVER (ORDER BY place, event.sequence) AS bytes_so_far
     FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS wanted (run_key, first, place)
     CROSS JOIN LATERAL (
-        SELECT sequence, octet_length(data) AS size FROM history
+        SELECT sequence, CASE WHEN sequence > first THEN octet_length(data) ELSE 0 END AS size FROM history
         WHERE history.run_key = wanted.run_key AND history.sequence >= wanted.first ORDER BY sequence LIMIT $3
     ) AS event
     ORDER BY place, event.sequence LIMIT $3
 )
 SELECT sized.run_key, event.*, bytes_so_far FROM sized
 CROSS JOIN LATERAL (
-    SELECT sequence, type, version, at, data, digest, events FROM history
+    SELECT sequence, type, version, at, CASE WHEN sequence > first THEN data END AS data, digest, events FROM history
     WHERE history.run_key = sized.run_key AND history.sequence = sized.sequence LIMIT 1
 ) AS event
 WHERE bytes_so_far - size < $4

@@ -147,6 +147,8 @@ def _closed() -> Exception:
 
 
 def _refuse(asked: Iterable[_Asked[Question, Answer]], error: Exception) -> None:
+    """Have all fail by the same exception: a future raises it with the lines that it had here, not with those of who
+    asked before. What it says it was raised amid (`__context__`) is the last one's."""
     for _, answer in asked:
         if not answer.done():
             answer.set_exception(error)

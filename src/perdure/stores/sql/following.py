@@ -8,9 +8,10 @@ from perdure.kernel.identity import RunKey, RunRef
 from perdure.ports.following import HistoryPart, HistoryPlace
 from perdure.stores.sql.blocks import events_of_row
 from perdure.stores.sql.checking import ChainCheck, StoredEvent
+from perdure.stores.sql.digests import digest_or_lost
 from perdure.stores.sql.passing import PASSING
 
-__all__ = ["LAST_MESSAGE", "STANDINGS", "STANDINGS_AMONG", "part_of", "size_of"]
+__all__ = ["LAST_MESSAGE", "READ_ON", "STANDINGS", "STANDINGS_AMONG", "part_of", "size_of"]
 
 # who asks, a JSON list of [workflow, version], limit
 STANDINGS: Final = f"""
@@ -29,6 +30,12 @@ WHERE run_key IN (SELECT value FROM json_each(?4)) AND typeof(sequence) = 'integ
 ORDER BY updated_at DESC, run_key LIMIT ?3
 """  # noqa: S608 - a comment
 
+# run_key, sequence of the known event, of which nothing but the digest is of use, limit
+READ_ON: Final = f"""
+SELECT sequence, type, version, at, iif(sequence > ?2, data, NULL), {digest_or_lost("history")} FROM history
+WHERE run_key = ?1 AND sequence >= ?2 ORDER BY sequence LIMIT ?3
+"""  # noqa: S608 - the part is a text of ours
+
 # run_key
 LAST_MESSAGE: Final = "SELECT coalesce(max(position), 0) FROM inbox INDEXED BY inbox_by_run WHERE run_key = ?"
 
@@ -45,6 +52,7 @@ def part_of(
 ) -> HistoryPart | None:
     """Return what comes next in a history, by its rows from the known event on; None if it is not as it should be.
 
+    Of the known event only the number and the digest are looked at.
     `counted`: how many events the run's row counts. `is_cut`: there may be more rows than were read.
     """
     known = rows[: min(place.sequence, 1)]

@@ -7,8 +7,8 @@ import apsw
 from perdure.kernel.identity import RunKey, WorkerId, WorkflowVersion
 from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
 from perdure.stores.sql.checking import StoredEvent
-from perdure.stores.sql.following import LAST_MESSAGE, STANDINGS, STANDINGS_AMONG, part_of, size_of
-from perdure.stores.sql.histories import HISTORY_OF_RUN, READ_HISTORY
+from perdure.stores.sql.following import LAST_MESSAGE, READ_ON, STANDINGS, STANDINGS_AMONG, part_of, size_of
+from perdure.stores.sql.histories import HISTORY_OF_RUN
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.clock import as_json
 from perdure.stores.sqlite.rows import ref_of, versions_as_json
@@ -85,12 +85,12 @@ def _part(
 def _rows(
     connection: apsw.Connection, run_key: RunKey, known: int, asked: int, *, most_bytes: int
 ) -> tuple[list[StoredEvent], int]:
-    """Return events from a known one on, up to that with which the others are so many bytes; how many these are."""
+    """Return events from a known one on, up to that with which they are so many bytes; how many these are."""
     rows: list[StoredEvent] = []
     size = 0
-    for row in connection.execute(READ_HISTORY, (run_key, known, asked)):
+    for row in connection.execute(READ_ON, (run_key, known, asked)):
         rows.append(row)
-        size += size_of(row) if row[0] != known else 0
+        size += size_of(row)
         if size >= most_bytes:
             break
     return rows, size
