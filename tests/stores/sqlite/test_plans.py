@@ -213,6 +213,13 @@ def test_no_statistics_change_a_plan(executed: tuple[Path, Statements], tmp_path
         } == {}
 
 
+def is_open(connection: apsw.Connection) -> bool:
+    try:
+        return bool(connection.filename)
+    except apsw.ConnectionClosedError:
+        return False
+
+
 async def test_an_opening_drops_statistics(tmp_path: Path) -> None:
     """By those of a nearly empty database a look at the whole table is as good as any."""
     harness = SqliteHarness(tmp_path / "perdure.db")
@@ -227,7 +234,8 @@ async def test_an_opening_drops_statistics(tmp_path: Path) -> None:
     apsw.connection_hooks.append(opened.append)
     try:
         await harness.session()
-        after = [step for connection in opened for step in explained(connection, *next(iter(by_key.items())))]
+        kept = filter(is_open, opened)  # the writer opens one beside its own, for a moment
+        after = [step for connection in kept for step in explained(connection, *next(iter(by_key.items())))]
     finally:
         apsw.connection_hooks.remove(opened.append)
         await harness.close()
