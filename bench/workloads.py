@@ -106,7 +106,7 @@ WORKLOADS: Final = {
         Workload(
             name="M",
             sentence="import CPU, idle memory, bytes per step on disk, memory per waiting run",
-            size={"runs": 2_000, "steps": 10, "waiting": 10_000, "settle_seconds": 20},
+            size={"runs": 2_000, "steps": 10, "waiting": 30_000, "settle_seconds": 20},
             quick={"runs": 20, "steps": 10, "waiting": 500, "settle_seconds": 14},
             phases=("import", "disk", "idle", "waiting"),  # before memory is measured all that is imported is compiled
             scaled="waiting",
@@ -145,7 +145,7 @@ SUBJECTS: Final = {
 
 
 def size_for(workload: Workload, scale: float = 1.0, *, quick: bool = False) -> dict[str, int]:
-    """Give the size that a subject of this scale is asked for; scale above 1 does more (10 makes 10^5 waiting runs).
+    """Give the size that a subject of this scale is asked for; scale above 1 does more (10 makes 300,000 wait).
 
     >>> size_for(WORKLOADS["W1"], 0.25)
     {'runs': 500, 'in_flight': 100}

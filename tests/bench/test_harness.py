@@ -294,7 +294,7 @@ def test_a_finding_meets_a_rate_from_its_goal_on_and_anything_else_up_to_it() ->
 
 def test_only_what_may_be_scaled_is_scaled() -> None:
     assert size_for(WORKLOADS["W3"], 0.25) == {"runs": 5, "steps": 100}
-    assert size_for(WORKLOADS["M"], 10)["waiting"] == 100_000
+    assert size_for(WORKLOADS["M"], 10)["waiting"] == 300_000
     for name in ("W5", "W6", "W7"):
         assert size_for(WORKLOADS[name], 0.1) == dict(WORKLOADS[name].size)
 

@@ -6,6 +6,7 @@ COMMANDS = {
     "history": "test_outputs.py: as show; and its --export is read back",
     "locks": "test_outputs.py: all texts as keys",
     "tasks": "test_outputs.py: all texts as queues",
+    "workers": "test_outputs.py: all texts as names, queues and labels",
     "waiting": "test_outputs.py: all texts as keys",
     "schedules": "test_outputs.py: all texts as ids and notes",
     "doctor": "test_outputs.py: on the database that holds all of them",

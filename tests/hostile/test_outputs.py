@@ -28,8 +28,10 @@ from perdure.errors import InvalidArgumentError
 from perdure.kernel.events import ActivityFailed
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.tasks import LONGEST_QUEUE_NAME
+from perdure.ports.tasks import Serving
 from perdure.redaction import masked
 from perdure.stores.postgres.row_security import RowSecurity
+from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.history_files import read_history_file
 from perdure.texts import printable
 from tests.architecture.repository import PACKAGE, python_files, relative
@@ -40,6 +42,7 @@ NAMES = tuple(text for text in TEXTS if text)
 AT_ONCE = 40
 SHARE = 5
 """Each command gets one of so many texts, each of another length of its name others: all pass through `complain`."""
+FEW_ON_A_LINE = 8
 GROUPS = tuple(NAMES[at : at + AT_ONCE] for at in range(0, len(NAMES), AT_ONCE))
 GO_ON = Signal("go on", int)
 
@@ -216,6 +219,24 @@ def test_other_lists_have_one_line_for_each_entry(
     longest = LONGEST_QUEUE_NAME if of == "queue" else None
     assert {entry[of] for entry in entries} == {text[:longest] for text in NAMES}
     assert len(read(database, *arguments).splitlines()) == 1 + len(entries)
+
+
+async def test_what_workers_announce_has_one_line_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    groups = [NAMES[at : at + FEW_ON_A_LINE] for at in range(0, len(NAMES), FEW_ON_A_LINE)]
+    stores = [SqliteStore(path) for _ in groups]
+    for store, texts in zip(stores, groups, strict=True):
+        await store.open(session_name=texts[0], lease_seconds=60.0, on_changes=lambda _: None)
+        await store.announce(
+            Serving(queues=texts, labels=dict(zip(texts, texts, strict=True)), room={texts[0]: 1}, code=texts[0])
+        )
+    found = await asyncio.to_thread(read_json, path, "workers")
+    assert {queue for worker in found["workers"] for queue in worker["queues"]} == set(NAMES)
+    lines = (await asyncio.to_thread(read, path, "workers")).splitlines()
+    begun = [line for line in lines if not line.startswith(" ")]  # wide cells go on in the next line
+    assert len(begun) == 1 + len(groups) + 1
+    for store in stores:
+        await store.close()
 
 
 def test_the_doctor_and_commands_in_bulk_forge_nothing(database: Path) -> None:

@@ -15,7 +15,7 @@ several, at most 64 KiB. `run_forked` is in none: the server finds forks by the 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ from perdure.errors import HistoryError
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import EVENT_NAMES, Event, RunForked
 from perdure.kernel.history import EVENT_VERSIONS, EventRow, RecordedEvent, decode_event
+from perdure.kernel.loop import LAST_INSTANT
 from perdure.stores.sql.checking import StoredEvent
 
 __all__ = ["BLOCK", "MOST_EVENTS", "BlockRow", "Part", "events_of_row", "parts_of_events", "parts_of_rows", "rows_of"]
@@ -122,7 +123,7 @@ class _Stored(msgspec.Struct, array_like=True, gc=False):
 
     type: str
     event: msgspec.Raw
-    since: int = 0
+    since: Annotated[int, msgspec.Meta(ge=0, le=LAST_INSTANT)] = 0
     version: int = 1
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from perdure.errors import HistoryError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event, encode_event
 from perdure.kernel.identity import Operation, RunKey
@@ -17,6 +18,7 @@ from perdure.ports.agenda import AgendaEntry
 from perdure.ports.tasks import decode_task, encode_task
 from perdure.stores.postgres.rows import agenda_entry_of as entry_of_postgres
 from perdure.stores.postgres.rows import agenda_row, run_of
+from perdure.stores.sql.blocks import BLOCK, BlockRow, events_of_row, parts_of_events, rows_of
 from perdure.stores.sql.chain import digest_of_entry
 from perdure.stores.sqlite.agenda import agenda_entry_of
 from perdure.stores.sqlite.lock_lines import lock_entry_of
@@ -33,6 +35,7 @@ __all__ = ["STORED"]
 _KINDS: Final = tuple(EVENT_NAMES)
 _RUN: Final = RunKey(1)
 _AT: Final = Timestamp(0)
+_SAMPLES_IN_BLOCKS: Final = 40
 _OLD: Final = ("0",)
 """Versions that are upgraded."""
 
@@ -52,6 +55,27 @@ def _read_event(data: bytes) -> None:
     upgrades = {(kind, version): _changed_in_nothing}
     found = decode_event(1, kind, version, 0, body, upcasts=upgrades)
     demand_equal(decode_event(*encode_event(found)), found)
+
+
+def _blocks() -> list[bytes]:
+    sampled = [sample for kind in _KINDS for sample in samples(kind)][:_SAMPLES_IN_BLOCKS]
+    events = [RecordedEvent(place, Timestamp(place), sample) for place, sample in enumerate(sampled, start=1)]  # type: ignore[arg-type]
+    return [row[4].encode() for size in (2, 3, len(events)) for row in _rows_of(events[:size]) if row[1] == BLOCK]
+
+
+def _rows_of(events: list[RecordedEvent]) -> list[BlockRow]:
+    return list(rows_of(parts_of_events(events), in_blocks=True))
+
+
+def _read_block(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    try:
+        count = len(msgspec.json.decode(text, type=list[msgspec.Raw]))
+    except UNDECODABLE:
+        count = 2
+    found = events_of_row((count, BLOCK, 1, 0, text, b"", count))
+    again = [event for *row, events in _rows_of(found) for event in events_of_row((*row, b"", events))]
+    demand_equal(again, found)
 
 
 def _changed_in_nothing(fields: dict[str, Any]) -> dict[str, Any]:
@@ -170,6 +194,7 @@ STORED: Final = (
     Target(name="message", corpus=_messages, read=_read_message, expected=(HistoryError,)),
     Target(name="task", corpus=_tasks, read=_read_task, expected=(msgspec.DecodeError,)),
     Target(name="run-row", corpus=_run_rows, read=_read_run_row),
+    Target(name="postgres-block", corpus=_blocks, read=_read_block, expected=(HistoryError,)),
     Target(name="postgres-entry", corpus=_postgres_entries, read=_read_postgres_entry),
     Target(name="postgres-row", corpus=_postgres_rows, read=_read_postgres_row, expected=(HistoryError,)),
     Target(name="lock-row", corpus=_lock_rows, read=_read_lock_row, expected=(HistoryError,)),

@@ -4,10 +4,10 @@ A file is read where it lies. A server is gone with its campaign: its rows are k
 """
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -113,13 +113,30 @@ async def rows_of_server(url: str) -> Rows:
         ask = connection.fetch
         return Rows(
             runs=[RunRow(*row) for row in await ask(_RUNS)],
-            history=[HistoryRow(*row) for row in await ask(_HISTORY.format(position=_BY_COMMIT, noted_at=_BY_COMMIT))],
+            history=[
+                event
+                for row in await ask(_HISTORY.format(position=_BY_COMMIT, noted_at=_BY_COMMIT))
+                for event in _events_of(HistoryRow(*row))
+            ],
             inbox=[(key, data) for key, data in await ask(_INBOX)],
             locks=[(run_key, key) for run_key, key in await ask(_LOCKS)],
             sessions=await connection.fetchval(_SESSIONS),
             tasks=[(run_key, operation) for run_key, operation in await ask(_TASKS)],
             accounts=[(account, balance) for account, balance in await ask(_ACCOUNTS)],
             ledger=[LedgerRow(*row) for row in await ask(_LEDGER)],
+        )
+
+
+def _events_of(row: HistoryRow) -> Iterator[HistoryRow]:
+    """Yield a row for each event of one that holds several."""
+    if row.type != "*":
+        yield row
+        return
+    events: list[list[Any]] = msgspec.json.decode(row.data)
+    for sequence, (name, data, *more) in enumerate(events, start=row.sequence - len(events) + 1):
+        since, version = more or (0, 1)
+        yield row._replace(
+            sequence=sequence, type=name, version=version, at=row.at + since, data=msgspec.json.encode(data).decode()
         )
 
 
