@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from msgspec import structs
@@ -15,8 +16,10 @@ from perdure.testing.store_conformance.harness import LEASE_SECONDS, START, Held
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.stores.postgres.test_transactions import step
 
-OLDER = "INSERT INTO sessions (worker_id, name, host, pid, started_at, lease_until, lease_microseconds) VALUES ($1, '', '', 0, 0, $2, 1)"  # noqa: E501
-FAR_AWAY = 2**62
+OLDER = """
+INSERT INTO sessions (worker_id, name, host, pid, started_at, lease_until, lease_microseconds, reads_blocks)
+VALUES ($1, '', '', 0, 0, $2, 1, false)
+"""
 
 
 async def rows_of(harness: PostgresHarness, run: Held) -> Any:
@@ -27,7 +30,7 @@ async def rows_of(harness: PostgresHarness, run: Held) -> Any:
 async def test_events_of_a_transition_are_one_row_once_all_sessions_read_that(harness: PostgresHarness) -> None:
     before = await harness.session("before")
     run = await before.hold()
-    await harness.execute(OLDER, 999, FAR_AWAY)
+    await harness.execute(OLDER, 999, START - 1)
     await before.advance(run, events=2)
     assert await rows_of(harness, run) == [1, 2], "it has not heard of the older one"
     assert await before.store.renew_lease(now=START)
@@ -49,6 +52,30 @@ async def test_a_session_whose_lease_had_passed_still_says_what_it_reads(
     await harness.execute("DELETE FROM sessions")
     assert not await session.store.renew_lease(now=later(2 * LEASE_SECONDS))
     assert await harness.fetchval("SELECT bool_and(reads_blocks) FROM sessions")
+
+
+async def test_an_older_library_that_has_looked_at_the_versions_before_begins_no_session(
+    harness: PostgresHarness, session: StoreSession
+) -> None:
+    del session
+    text = OLDER.replace(", reads_blocks", "").replace(", false", "")
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await harness.execute(text, 999, START)
+
+
+async def test_whatever_is_decided_on_loaded_rows_is_written_so_too(
+    harness: PostgresHarness, session: StoreSession
+) -> None:
+    run, other = await session.hold(), await session.hold("other")
+    await session.advance(run, events=2, deliveries=[delivery(other.run_key, "told")])
+    await session.finish(run)
+    assert await rows_of(harness, run) == [1, 2, 1]
+    whole = await session.store.read_whole(run.run_key)
+    assert whole is not None
+    assert await session.store.remove_runs([run.run_key]) == [run.run_key]
+    await session.store.bring_in(whole, sealed_as=run.run_key)
+    assert await rows_of(harness, run) == [4]
+    assert await session.store.read_whole(run.run_key) == whole
 
 
 async def together(session: StoreSession, run: Held, *events: ActivityCompleted | ActivityScheduled) -> None:

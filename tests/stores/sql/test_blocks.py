@@ -87,13 +87,19 @@ def test_several_are_one_row_that_people_can_read() -> None:
 def test_too_many_and_too_long_ones_are_several_rows() -> None:
     many = rows(recorded(*[signal()] * 201))
     assert shape(many) == [(107, BLOCK, 100), (207, BLOCK, 100), (208, "signal_received", 1)]
-    long = rows(recorded(signal(70_000), signal(30_000), signal(30_000), signal()))
-    assert shape(long) == [(8, "signal_received", 1), (9, "signal_received", 1), (11, BLOCK, 2)]
+    long = rows(recorded(signal(70_000), signal(30_000), signal(30_000), signal(), signal(30_000)))
+    assert shape(long) == [(8, "signal_received", 1), (11, BLOCK, 3), (12, "signal_received", 1)]
 
 
 def test_the_event_by_which_a_server_finds_forks_is_a_row_of_its_own() -> None:
     found = rows(recorded(signal(), signal(), forked(), signal(), signal()))
     assert shape(found) == [(9, BLOCK, 2), (10, EVENT_NAMES[RunForked], 1), (12, BLOCK, 2)]
+
+
+def test_what_is_kept_of_an_event_does_not_keep_the_block() -> None:
+    *_, last = read(rows(recorded(*[signal(600)] * 99, signal())))
+    assert isinstance(last.event, SignalReceived)
+    assert len(memoryview(last.event.body).obj) < 100  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -139,15 +139,18 @@ def events_of(page: Page, rows: Sequence[Record]) -> tuple[list[RecordedEvent], 
     run, *events = rows
     ref = RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"])
     stored = [event[_BESIDE_EVENTS:] for event in events]
-    before = stored[0][0] if stored and stored[0][0] <= page.after else 0
-    check = ChainCheck(ref, after=before)
-    found = [event for row in stored if check.take(row) for event in events_of_row(row)]
-    ours = [event for event in found if event.sequence > page.after] if page.after > before else found
+    check = ChainCheck(ref, after=stored[0][0] if stored and stored[0][0] <= page.after else 0)
+    found: list[RecordedEvent] = []
+    for row in stored:
+        if len(found) >= page.limit:  # what is behind may be damaged
+            break
+        if check.take(row):
+            found += [event for event in events_of_row(row) if event.sequence > page.after]
     head: Head | None = None
-    if len(ours) < page.limit:
+    if len(found) < page.limit and page.after <= run["counted"]:  # from behind its end on nothing is demanded
         check.demand_end(run["counted"])
         head = None if check.digest is None else Head(check.genesis, check.sequence, check.digest)
-    return ours[: page.limit], head
+    return found[: page.limit], head
 
 
 async def read_inbox(connection: Connection, run_key: RunKey, *, after: int, limit: int) -> list[InboxEntry]:
@@ -219,7 +222,7 @@ CROSS JOIN LATERAL (
     FROM runs WHERE runs.run_key = asked.run_key
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, before.* FROM (
-        SELECT sequence, type, version, at, data, digest, events
+        SELECT sequence, NULL, NULL::smallint, NULL::bigint, NULL, digest, NULL::smallint
         FROM history WHERE history.run_key = asked.run_key AND sequence <= asked.after AND asked.after > 0
             AND EXISTS (SELECT FROM runs WHERE runs.run_key = asked.run_key)
         ORDER BY sequence DESC LIMIT 1

@@ -124,9 +124,7 @@ class Transactions:
         if await connection.fetch(self._deliver_unless_mentioned, *place, *message):
             return True
         rows = await connection.fetch(self._mentions, *place)
-        return not _has_ended(step.operation, rows) and bool(
-            await connection.fetch(self._deliver, step.run_key, *message)
-        )
+        return not _has_ended(step, rows) and bool(await connection.fetch(self._deliver, step.run_key, *message))
 
     async def _is_saved(self, step: StepTransaction, told: Delivery) -> bool:
         """Find out what became of a commit without an answer, however long that takes; False once this is closed, and
@@ -154,10 +152,13 @@ class Transactions:
         self._connections.abandon()
 
 
-def _has_ended(operation: int, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these rows of a history, which nobody changes now, have an outcome of an attempt."""
+def _has_ended(step: StepTransaction, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these rows of a history, which nobody changes now, have an outcome of the attempt."""
     found = (recorded for row in rows for recorded in events_of_row(tuple(row[column] for column in _COLUMNS)))
-    return any(one.type in ENDINGS and getattr(one.event, "operation", None) == operation for one in found)
+    return any(
+        one.sequence > step.sequence and one.type in ENDINGS and getattr(one.event, "operation", None) == step.operation
+        for one in found
+    )
 
 
 async def _demand_mark(connection: CallersConnection) -> None:

@@ -10,8 +10,8 @@ and whose time is that of the first:
 Each is [type, event], or [type, event, microseconds since the row's time, version] where these are not 0 and 1;
 `events` says how many there are. An event alone is a row as it always was, with its type and version in their columns.
 
-**Limits.** A block holds at most `MOST_EVENTS`, so that who reads up to some event reads few too many; and, if it has
-several, at most 64 KiB. `run_forked` is in none: the server finds forks by the types of rows.
+**Limits.** A block holds at most `MOST_EVENTS`, so that who reads up to some event reads few too many; and at most
+64 KiB. `run_forked` is in none: the server finds forks by the types of rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -71,10 +71,26 @@ def _blocks_of(parts: Sequence[Part]) -> Iterator[BlockRow]:
 
 
 def _cut(parts: Sequence[Part]) -> Iterator[BlockRow]:
-    """Yield one block, or the blocks of both halves where it would be too long."""
-    if len(parts) == 1:
-        yield _row_of(parts[0])
+    """Yield one block, or several where it would be too long."""
+    row = _block_of(parts)
+    if len(row[4]) <= _MOST_BYTES or row[-1] == 1:
+        yield row
         return
+    encoded = [_ENCODE(part[4]) for part in parts]
+    ready = [(*part[:4], msgspec.Raw(data)) for part, data in zip(parts, encoded, strict=True)]
+    begin, size = 0, 0
+    for place, data in enumerate(encoded):
+        length = len(data) + _BESIDE_EVENT
+        if size + length > _MOST_BYTES and place > begin:
+            yield _block_of(ready[begin:place])
+            begin, size = place, 0
+        size += length
+    yield _block_of(ready[begin:])
+
+
+def _block_of(parts: Sequence[Part]) -> BlockRow:
+    if len(parts) == 1:
+        return _row_of(parts[0])
     at = parts[0][3]
     data = _ENCODE(
         [
@@ -82,12 +98,7 @@ def _cut(parts: Sequence[Part]) -> Iterator[BlockRow]:
             for _, name, version, its, event in parts
         ]
     )
-    if len(data) <= _MOST_BYTES:
-        yield (parts[-1][0], BLOCK, _VERSION, at, data.decode(), len(parts))
-    else:
-        half = len(parts) // 2
-        yield from _cut(parts[:half])
-        yield from _cut(parts[half:])
+    return (parts[-1][0], BLOCK, _VERSION, at, data.decode(), len(parts))
 
 
 def _row_of(part: Part) -> BlockRow:
@@ -112,8 +123,9 @@ def events_of_row(row: StoredEvent) -> list[RecordedEvent]:
         raise HistoryError(f"the block of events up to {sequence} cannot be decoded: {error}") from error
     if len(parts) != events:
         raise HistoryError(f"the block of events up to {sequence} has {len(parts)} of them, and should have {events}")
+    is_long = len(data) > _KEPT_WHOLE  # values of an event are views of its text, and keep it
     return [
-        decode_event(number, part.type, part.version, at + part.since, part.event)
+        decode_event(number, part.type, part.version, at + part.since, part.event.copy() if is_long else part.event)
         for number, part in enumerate(parts, start=sequence - events + 1)
     ]
 
@@ -130,6 +142,9 @@ class _Stored(msgspec.Struct, array_like=True, gc=False):
 _COLUMNS_OF_ONE: Final = 6
 _VERSION: Final = 1
 _MOST_BYTES: Final = 65_536
+_BESIDE_EVENT: Final = 100
+"""What stands beside an event in a block, at most: its type, time and version, brackets and commas."""
+_KEPT_WHOLE: Final = 1_024
 _ALONE: Final = EVENT_NAMES[RunForked]
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODE: Final = msgspec.json.Decoder(list[_Stored]).decode

@@ -25,8 +25,8 @@ checked from any event on. On a server the events of a transition are one row, a
 the last, and damage is named by the first of them.
 
 The genesis is part of each digest, so that a page from the middle on shows, too, that it is of this run: results are
-read from the last event alone. The run's key is no part of it, so that an exported history keeps its digests wherever
-it is imported.
+read from the last row alone. The run's key is no part of it, so that an exported history has the same digests wherever
+it is imported, but for rows of several events, which are made anew.
 """
 
 import hashlib

@@ -37,7 +37,10 @@ class ChainCheck:
             self.digest, self._knows_last = digest, True
             return False
         expected = self.sequence + self._knows_last
-        first = sequence if len(row) == _COLUMNS else sequence - row[_EVENTS] + 1
+        events = 1 if len(row) == _COLUMNS else row[_EVENTS]
+        if not isinstance(events, int) or events < 1:
+            raise self.damage(expected, f"it is not what was written: its row says that it holds {events!r} events")
+        first = sequence if events == 1 else sequence - events + 1
         if first != expected:
             raise self.damage(expected, f"it is missing: the next one is number {first}")
         if digest is None and self.digest is not None:

@@ -7,6 +7,7 @@ import msgspec
 
 from perdure.kernel.events import RunForked
 from perdure.kernel.fork_facts import ForkCause
+from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.locking import LockRequest
 from perdure.kernel.time import Timestamp
@@ -238,7 +239,13 @@ class KeepingConformance:
             cause=ForkCause.FORK,
         )
         fork = await session.hold("fork")
-        await session.advance(fork, what=forked)
+        write = transition(fork, events=3)
+        before, copied, behind = write.events
+        events = (before, RecordedEvent(copied.sequence, copied.at, forked), behind)
+        assert await session.commit_one(msgspec.structs.replace(write, events=events)) == Applied(
+            fork.run_key, session.worker
+        )
+        fork.sequence += len(events)
         keys = [first.run_key, origin.run_key]
         assert await _closed(session) == []
         assert await session.store.remove_runs(keys) == []

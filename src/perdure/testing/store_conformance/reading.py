@@ -123,6 +123,26 @@ class ReadingConformance:
         await harness.remove_event(run.run_key, 2)
         await _raises_history_error(session, run.run_key)
 
+    async def test_what_lies_before_a_damage_is_read_by_whoever_asks_for_no_more(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        for events in (2, 3, 4):
+            await session.advance(run, events=events)
+        await harness.damage_event(run.run_key, 9, data=b"{")
+        for limit in range(1, 7):
+            found = await session.store.read_history(run.run_key, limit=limit)
+            assert [recorded.sequence for recorded in found] == list(range(1, limit + 1))
+        await _raises_history_error(session, run.run_key)
+
+    async def test_from_behind_its_end_nothing_is_demanded_of_a_history(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        await session.advance(run)
+        await session.advance(run)
+        for sequence in (3, 2, 1):
+            await harness.remove_event(run.run_key, sequence)
+            assert await session.store.read_history(run.run_key, after=4) == []
+
     async def test_a_damaged_run_does_not_harm_the_others(self, harness: StoreHarness) -> None:
         session = await harness.session()
         damaged, sound = await session.hold("damaged"), await session.hold("sound")
