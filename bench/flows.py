@@ -1,8 +1,8 @@
 """W1 to W4, W6 and W7 as loops over an engine: what is timed, and from where to where, is the same code for everyone.
 
 Before a timed loop each engine does a few runs that do not count, so that nobody's first use is measured; and the
-garbage collector leaves out what is there by then, as `perdure worker` has it do: a full pass over modules takes a
-quarter of the time of the shortest loop, and comes in one of three.
+garbage collector leaves out what is there by then, and works more rarely, as `perdure worker` has it do: a full pass
+over modules takes a quarter of the time of the shortest loop, and comes in one of three.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from bench.recording import RECORDING
 from bench.records import Figure
 from bench.summary import percentile
 
+_YOUNG_OBJECTS: Final = 5_000
 _WARM_UP_RUNS: Final = 20
 _WARM_UP_STEPS: Final = 5
 _STARTERS: Final = 100  # clients that submit at once where the workload limits nothing
@@ -47,6 +48,7 @@ async def warm_up(engine: Engine, *, name: str = "warm") -> None:
     await keep_in_flight(_WARM_UP_RUNS, range(_WARM_UP_RUNS), one)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def expect(found: object, wanted: object) -> None:

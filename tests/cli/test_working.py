@@ -1,6 +1,7 @@
 """`perdure worker`: real processes that work until they are told to stop."""
 
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -35,11 +36,11 @@ async def rest() -> None:
     await asyncio.Event().wait()
 
 @activity
-async def count() -> int:
-    return gc.get_freeze_count()
+async def count() -> list[int]:
+    return [gc.get_freeze_count(), *gc.get_threshold()]
 
 @workflow(name="worked_counting")
-async def counting(ctx: Context) -> int:
+async def counting(ctx: Context) -> list[int]:
     return await count()
 
 @workflow(name="worked_adding")
@@ -61,7 +62,7 @@ async def adding(_ctx: Context, _a: int) -> int:
 
 
 @workflow(name="worked_counting")
-async def counting(_ctx: Context) -> int:
+async def counting(_ctx: Context) -> list[int]:
     raise AssertionError("it is run by another process")
 
 
@@ -112,7 +113,9 @@ async def test_the_garbage_collector_leaves_out_what_a_worker_has_imported(tmp_p
         working(tmp_path, "worked", "--db", "sqlite:///runs.db"),
         Engine(f"sqlite:///{tmp_path / 'runs.db'}", works=False) as client,
     ):
-        assert await (await client.start(counting)).result() > 10_000
+        frozen, youngest, *older = await (await client.start(counting)).result()
+        assert frozen > 10_000
+        assert (youngest, *older) == (5_000, *gc.get_threshold()[1:])
 
 
 async def test_an_engine_of_the_module_works_as_it_says(tmp_path: Path) -> None:

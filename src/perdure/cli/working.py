@@ -109,7 +109,7 @@ async def _until_signalled(engine: Engine, *, as_json: bool) -> None:
     for number in _SIGNALS:
         loop.add_signal_handler(number, heed, number)
     async with engine:
-        _leave_what_stays_to_nobody()
+        _collect_more_rarely()
         _tell_begin(engine, as_json=as_json)
         await stop.wait()
     if as_json:
@@ -117,11 +117,15 @@ async def _until_signalled(engine: Engine, *, as_json: bool) -> None:
     _tell("stopped in good order; its runs are given back", is_for_people=not as_json)
 
 
-def _leave_what_stays_to_nobody() -> None:
+def _collect_more_rarely() -> None:
     """Have passes of the garbage collector leave out what is there by now, modules above all: it stays, and a full pass
-    over it would hold up all runs for 20 milliseconds, and longer the more is imported."""
+    over it would hold up all runs for 20 milliseconds, and longer the more is imported. And have it look at what is new
+    when there is more of it: runs leave hardly anything to it, and what is under way it looks at in vain."""
     gc.collect()
     gc.freeze()
+    youngest, *older = gc.get_threshold()
+    if youngest:  # else it does not collect by itself
+        gc.set_threshold(max(youngest, _YOUNG_OBJECTS), *older)
 
 
 def _tell_begin(engine: Engine, *, as_json: bool) -> None:
@@ -148,5 +152,6 @@ def _tell(sentence: str, *, is_for_people: bool) -> None:
         print(printable(sentence), flush=True)
 
 
+_YOUNG_OBJECTS: Final = 5_000
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)-8s %(name)s  %(message)s"
