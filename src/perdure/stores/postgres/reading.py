@@ -23,7 +23,14 @@ from perdure.stores.memory.tables import summarise
 from perdure.stores.postgres.chains import Head
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
-from perdure.stores.postgres.rows import LOCK_COLUMNS, RUN_COLUMNS, agenda_entry_of, lock_entry_of, run_of
+from perdure.stores.postgres.rows import (
+    EVENT_COLUMNS,
+    LOCK_COLUMNS,
+    RUN_COLUMNS,
+    agenda_entry_of,
+    lock_entry_of,
+    run_of,
+)
 from perdure.stores.sql.blocks import MOST_EVENTS, events_of_row
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
@@ -229,8 +236,7 @@ CROSS JOIN LATERAL (
     ) AS before
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, behind.* FROM (
-        SELECT sequence, type, version, at, data, digest, events
-        FROM history WHERE history.run_key = asked.run_key AND sequence > asked.after
+        SELECT {EVENT_COLUMNS} FROM history WHERE history.run_key = asked.run_key AND sequence > asked.after
             AND sequence < asked.after::bigint + asked.most + {MOST_EVENTS}
             AND EXISTS (SELECT FROM runs WHERE runs.run_key = asked.run_key)
         ORDER BY sequence LIMIT asked.most

@@ -30,6 +30,7 @@ from perdure.stores.postgres.names import unescaped
 from perdure.stores.sql.chain import digest_of_entry
 
 __all__ = [
+    "EVENT_COLUMNS",
     "LABELLED",
     "LOCK_COLUMNS",
     "QUEUE_OF_TASK",
@@ -52,6 +53,9 @@ RUN_COLUMNS: Final = """
     runs.recovering, runs.parked,
     (SELECT json_object_agg(name, value)::text FROM run_labels WHERE run_labels.run_key = runs.run_key) AS labels
 """
+
+EVENT_COLUMNS: Final = "sequence, type, version, at, data, digest, events"
+"""Those of a history: what `perdure.stores.sql.checking` takes."""
 
 LOCK_COLUMNS: Final = """
     locks.position, locks.namespace, locks.key, locks.run_key, locks.operation, locks.most, locks.holding,

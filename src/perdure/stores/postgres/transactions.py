@@ -24,6 +24,7 @@ from perdure.stores.postgres.callers import CallersConnection
 from perdure.stores.postgres.connection import milliseconds
 from perdure.stores.postgres.faults import is_contention, is_unknown_table, transaction_is_over
 from perdure.stores.postgres.identity import Identity, is_of
+from perdure.stores.postgres.rows import EVENT_COLUMNS
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections
 from perdure.stores.sql.blocks import events_of_row
@@ -179,7 +180,7 @@ _ELSEWHERE: Final = (
     "activity is committed with what it writes, so both must be in one"
 )
 
-_COLUMNS: Final = ("sequence", "type", "version", "at", "data", "digest", "events")
+_COLUMNS: Final = EVENT_COLUMNS.split(", ")
 _TRIES: Final = 10
 _FIRST_PAUSE_SECONDS: Final = 0.05
 
@@ -198,7 +199,7 @@ WHERE run_key = $1::bigint AND fencing_token = $2::bigint AND owner = $3::bigint
 _MENTIONING: Final = """
 FROM {schema}.history WHERE history.run_key = $1::bigint AND sequence > $2::bigint AND data ~ $3::text
 """
-_MENTIONS: Final = f"SELECT {', '.join(_COLUMNS)} {_MENTIONING}"
+_MENTIONS: Final = f"SELECT {EVENT_COLUMNS} {_MENTIONING}"
 
 # the same, message_id, data, at, digest
 _DELIVER_UNLESS_MENTIONED: Final = f"""

@@ -10,7 +10,7 @@ from perdure.ports.verification import DamagedRun, Defect, Verification, Verific
 from perdure.stores.memory.tables import Run
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.reading import list_agenda
-from perdure.stores.postgres.rows import RUN_COLUMNS, TASK_COLUMNS, run_of
+from perdure.stores.postgres.rows import EVENT_COLUMNS, RUN_COLUMNS, TASK_COLUMNS, run_of
 from perdure.stores.postgres.tasks import task_of
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
@@ -112,7 +112,6 @@ _COUNT: Final = "SELECT count(*) FROM inbox WHERE run_key = $1"
 _MESSAGES: Final = "SELECT position, message_id, at, data, digest FROM inbox WHERE run_key = $1 ORDER BY position"
 
 # run_key, sequence of the one before, limit; pages, for a cursor is more than a pooler bears (see `pooled`)
-_EVENTS: Final = """
-SELECT sequence, type, version, at, data, digest, events FROM history WHERE run_key = $1 AND sequence > $2
-ORDER BY sequence LIMIT $3
-"""
+_EVENTS: Final = f"""
+SELECT {EVENT_COLUMNS} FROM history WHERE run_key = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+"""  # noqa: S608 - texts of ours

@@ -24,7 +24,7 @@ from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import EVENT_NAMES, Event, RunForked
 from perdure.kernel.history import EVENT_VERSIONS, EventRow, RecordedEvent, decode_event
 from perdure.kernel.loop import LAST_INSTANT
-from perdure.stores.sql.checking import StoredEvent
+from perdure.stores.sql.checking import StoredEvent, events_in
 
 __all__ = ["BLOCK", "MOST_EVENTS", "BlockRow", "Part", "events_of_row", "parts_of_events", "parts_of_rows", "rows_of"]
 
@@ -109,9 +109,9 @@ def _row_of(part: Part) -> BlockRow:
 def events_of_row(row: StoredEvent) -> list[RecordedEvent]:
     """Read a row back. Raises HistoryError for what is unknown, or does not fit."""
     sequence, name, version, at, data = row[:5]
-    if name != BLOCK or len(row) == _COLUMNS_OF_ONE:
+    events = events_in(row)
+    if name != BLOCK or events == 1:
         return [decode_event(sequence, name, version, at, data)]
-    events = row[-1]
     if version != _VERSION:
         raise HistoryError(
             f"the block of events up to {sequence} has the form {version}; this library reads form {_VERSION}; a newer "
@@ -139,7 +139,6 @@ class _Stored(msgspec.Struct, array_like=True, gc=False):
     version: int = 1
 
 
-_COLUMNS_OF_ONE: Final = 6
 _VERSION: Final = 1
 _MOST_BYTES: Final = 65_536
 _BESIDE_EVENT: Final = 100

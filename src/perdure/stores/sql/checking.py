@@ -6,12 +6,17 @@ from perdure.errors import DamagedHistoryError
 from perdure.kernel.identity import RunRef
 from perdure.stores.sql.chain import framed_event, genesis, linked
 
-__all__ = ["ChainCheck", "StoredEvent"]
+__all__ = ["ChainCheck", "StoredEvent", "events_in"]
 
 # Any: a row holds what the database found.
 StoredEvent = tuple[Any, ...]
 """The columns sequence, type, version, at, data, digest; and events, in a store whose rows may hold several
 (`perdure.stores.sql.blocks`)."""
+
+
+def events_in(row: StoredEvent) -> Any:  # noqa: ANN401 - a damaged row may say anything
+    """Return how many events a row says that it holds."""
+    return 1 if len(row) == _COLUMNS_OF_ONE else row[_EVENTS]
 
 
 class ChainCheck:
@@ -37,7 +42,7 @@ class ChainCheck:
             self.digest, self._knows_last = digest, True
             return False
         expected = self.sequence + self._knows_last
-        events = 1 if len(row) == _COLUMNS else row[_EVENTS]
+        events = events_in(row)
         if not isinstance(events, int) or events < 1:
             raise self.damage(expected, f"it is not what was written: its row says that it holds {events!r} events")
         first = sequence if events == 1 else sequence - events + 1
@@ -81,5 +86,5 @@ class ChainCheck:
 
 _DIGEST: Final = 5
 _EVENTS: Final = 6
-_COLUMNS: Final = 6
-"""Of a row that holds one event."""
+_COLUMNS_OF_ONE: Final = 6
+"""In a store that keeps each event by itself."""
