@@ -66,7 +66,7 @@ async def test_a_commit_looks_at_the_runs_that_it_moves_however_many_their_owner
     await harness.execute("INSERT INTO lanes VALUES (7, 0, 0, 0, '{}')")
     columns: list[list[object]] = [[value] * len(keys) for value in (1, 2, "running", "", 0.0, 2, None, 0, None, 1)]
     events: list[list[object]] = [[value] * len(keys) for value in (2, "some", 1, 0, "{}", b"", 1)]
-    given = [keys, *columns, keys, *events]
+    given: list[Any] = [keys, *columns, keys, *events]
     is_single = len(keys) == 1
     commit = plain.commit_of("moved", "recorded", is_single=is_single)
     rows = [column[0] for column in given] if is_single else given
