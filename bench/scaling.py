@@ -12,7 +12,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -52,7 +52,7 @@ def several_processes(request: Request) -> list[Figure]:
         Figure(metric=f"{processes} to 1", value=rate.value / rates[0].value, unit="x")
         for processes, rate in zip(PROCESSES[1:], rates[1:], strict=True)
     ]
-    if len(os.sched_getaffinity(0)) == _CORES:
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == _CORES:
         with _on_one_core(request.server_process):
             alone = replace(_together(request, 1, name="on_one_core"), metric="throughput, 1 process on 1 core")
         ratios += [alone, Figure(metric="2 on 2 cores to 1 on 1", value=rates[1].value / alone.value, unit="x")]
@@ -63,13 +63,16 @@ def several_processes(request: Request) -> list[Figure]:
 def _on_one_core(server: int | None) -> Iterator[None]:
     """Keep this process, those that it starts, and the server's on one core."""
     cores = os.sched_getaffinity(0)
-    processes = [0] if server is None else [0, *processes_of_tree(server)]
-    for process in processes:
-        os.sched_setaffinity(process, {min(cores)})
+    _keep_on({min(cores)}, server)
     try:
         yield
     finally:
-        for process in processes:
+        _keep_on(cores, server)
+
+
+def _keep_on(cores: set[int], server: int | None) -> None:
+    for process in [0] if server is None else [0, *processes_of_tree(server)]:
+        with suppress(ProcessLookupError):  # it has ended meanwhile
             os.sched_setaffinity(process, cores)
 
 

@@ -8,6 +8,10 @@ import pytest
 from perdure import Context, Engine, Settings, activity, workflow
 from perdure.authoring.fingerprint import fingerprint
 from perdure.authoring.registry import Registry
+from perdure.cli.announced import _conclusion
+from perdure.kernel.identity import WorkerId
+from perdure.kernel.time import Timestamp
+from perdure.ports.tasks import ServerSummary, Serving
 from tests.cli.runs import Called, perdure
 
 NASTY = "evil\x1b[2Jworker"
@@ -79,3 +83,21 @@ def test_people_are_told_who_shares_with_whom(shown: dict[str, Called]) -> None:
 
 def test_where_nobody_has_announced_anything_it_is_said_why(shown: dict[str, Called]) -> None:
     assert "No worker has announced itself" in shown["nobody"].out
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        ([], []),
+        (["one"], []),
+        (["one", "one"], ["All have the same code"]),
+        (["one", "other", "one"], ["These are 2 groups"]),
+    ],
+)
+def test_who_shares_is_said_where_there_are_several_who_may(codes: list[str], said: list[str]) -> None:
+    found = [
+        ServerSummary(worker=WorkerId(1), name="", serving=Serving(code=code), lease_until=Timestamp(1))
+        for code in codes
+    ]
+    lines = _conclusion(found)
+    assert [line[: len(beginning)] for line, beginning in zip(lines, said, strict=True)] == said

@@ -24,7 +24,8 @@ async def list_workers(place: Place, *, as_json: bool) -> int:
         print_json({"workers": [_for_programs(one) for one in found]})
     elif found:
         print_for_people(_table(found, now=now))
-        print(_conclusion([one for one in found if one.lease_until > now]))
+        for line in _conclusion([one for one in found if one.lease_until > now and one.serving.code]):
+            print(line)
     else:
         print(_NOBODY)
     return ExitCode.OK
@@ -64,11 +65,14 @@ def _table(found: list[ServerSummary], *, now: Timestamp) -> "Table":
     return table
 
 
-def _conclusion(found: list[ServerSummary]) -> str:
+def _conclusion(found: list[ServerSummary]) -> list[str]:
+    """Say who shares runs, of those that may: that live, and have told what code they have."""
     groups = {(one.serving.code, one.serving.seen_as) for one in found}
-    if len(groups) <= 1:
-        return "All have the same code, and see the same rows: they share runs."
-    return f"These are {len(groups)} groups: who has other code, or sees other rows, shares no runs with the others."
+    if len(found) <= 1:
+        return []
+    if len(groups) == 1:
+        return ["All have the same code, and see the same rows: they share runs."]
+    return [f"These are {len(groups)} groups: who has other code, or sees other rows, shares no runs with the others."]
 
 
 _NOBODY = (
