@@ -3,21 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from copy import copy
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from perdure import Context, Engine, Run, Settings, workflow
 from perdure.authoring.registry import Registry
-from perdure.execution.standby import Standby
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.transition import Stale
 from perdure.ports.following import HistoryPart, HistoryPlace
-from tests.execution.followed import STANDBY, Shared, made, note, steps, stop
+from tests.execution.followed import STANDBY, Reads, Shared, has, is_warm, made, note, start, steps, stop, waits
 from tests.execution.waiting_workflows import go, held
 from tests.journeys.workflows import until
 
@@ -38,52 +36,6 @@ def _forget_steps() -> Iterator[None]:
     made.clear()
     yield
     made.clear()
-
-
-class Reads:
-    """What an engine reads of histories, since it was last looked at."""
-
-    def __init__(self, engine: Engine) -> None:
-        store: Any = engine.worker.store
-        self._read_history, self._read_on = store.read_history, store.read_on
-        self.loaded: list[RunKey] = []
-        self.events = 0
-        store.read_history, store.read_on = self.read_history, self.read_on
-
-    async def read_history(self, run_key: RunKey, **limits: int) -> object:
-        self.loaded.append(run_key)
-        return await self._read_history(run_key, **limits)
-
-    async def read_on(self, places: dict[RunKey, HistoryPlace], **limits: int) -> list[HistoryPart]:
-        parts: list[HistoryPart] = await self._read_on(places, **limits)
-        self.events += sum(len(part.events) for part in parts)
-        return parts
-
-    def clear(self) -> None:
-        self.loaded, self.events = [], 0
-
-
-async def start(engine: Engine, *names: str, count: int = 3) -> list[Run[list[str]]]:
-    """Start runs and wait until their steps are made."""
-    runs = [await engine.start(steps, name, count, id=name) for name in names]
-    for run in runs:
-        await until(lambda run=run: waits(engine, run))  # type: ignore[misc]
-    return runs
-
-
-async def waits(engine: Engine, run: Run[Any]) -> bool:
-    active = engine.worker.active.get((await run.describe()).run_key)
-    return active is not None and active.is_idle
-
-
-async def is_warm(standby: Engine, runs: list[Run[Any]]) -> bool:
-    """Whether there is a copy of each run, and of no other, that is up to date."""
-    rows = [await run.describe() for run in runs]
-    return standby.worker.standby.warm == {row.run_key: row.sequence for row in rows}
-
-
-async def has(engine: Engine, runs: list[Run[Any]]) -> bool:
-    return {(await run.describe()).run_key for run in runs} == set(engine.worker.active)
 
 
 async def test_runs_of_a_worker_that_is_lost_go_on_by_their_warm_copies(shared: Shared) -> None:
@@ -321,147 +273,6 @@ async def is_unfit(standby: Engine, key: RunKey) -> bool:
 
 async def is_parked(run: Run[Any]) -> bool:
     return (await run.describe()).parked is not None
-
-
-async def test_no_more_runs_are_copied_than_there_is_room_for(in_memory: Shared) -> None:
-    settings = Settings(standby=True, standby_runs=2, standby_share=1.0)
-    async with in_memory.engine() as owner:
-        runs = await start(owner, "a", "b", "c")
-        async with in_memory.engine(settings) as standby:
-            await until(lambda: is_warm(standby, runs[1:]))  # the last moved
-            await in_memory.pass_on(owner, standby)
-            await until(lambda: has(standby, runs))
-            assert (standby.worker.standby.taken_over, standby.worker.standby.thrown_away) == (2, 0)
-
-
-async def test_runs_of_which_nothing_was_read_yet_make_no_copy_leave(in_memory: Shared) -> None:
-    """Behind the history that makes a read long enough, nothing is read of the others that were asked for with it."""
-    settings = Settings(standby=True, standby_runs=2, standby_share=1.0)
-    async with in_memory.engine() as owner, in_memory.engine(settings) as standby:
-        runs = await start(owner, "useful")
-        await until(lambda: is_warm(standby, runs))
-        stop(standby, "perdure-standby")
-        runs += await start(owner, "first", "second", "third")
-        keys = [(await run.describe()).run_key for run in runs]
-        following, store = standby.worker.standby, cast("Any", standby.worker.store)
-        read_on = store.read_on
-        store.read_on = lambda places, *, limit: read_on(places, limit=limit, most_bytes=1)
-        following.hear(keys[1:])
-        await following._follow()
-        assert list(following.warm) == [keys[0], keys[-1]]  # the last moved is read first
-        assert set(following._told) == set(keys[1:])
-
-
-async def test_a_run_that_is_longer_than_there_is_room_for_is_not_copied(in_memory: Shared) -> None:
-    settings = Settings(standby=True, standby_bytes=3_000, standby_share=1.0)
-    async with in_memory.engine() as owner, in_memory.engine(settings) as standby:
-        await start(owner, "long", count=40)
-        runs = await start(owner, "short", count=1)
-        await until(lambda: is_warm(standby, runs))
-
-
-async def test_looks_at_all_that_find_nothing_become_rare_until_one_finds_something(in_memory: Shared) -> None:
-    async with in_memory.engine() as owner, in_memory.engine(STANDBY) as standby:
-        runs = await start(owner, "a")
-        await until(lambda: is_warm(standby, runs))
-        stop(standby, "perdure-standby")
-        following = standby.worker.standby
-        pauses: list[float] = []
-        for _ in range(9):
-            await following._look_at_all()
-            pauses.append(following._looks.quiet_seconds)
-        assert [later / before for before, later in pairwise(pauses)][:3] == [2, 2, 2]
-        assert pauses[-2:] == [600, 600]
-        await runs[0].signal(go, 1)
-        await until(lambda: waits(owner, runs[0]))
-        following._told.clear()  # as if none of it had been told
-        await following._look_at_all()
-        assert following._looks.quiet_seconds == 10
-
-
-async def test_what_nobody_tells_of_is_found_amid_news_of_others(
-    in_memory: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("perdure.execution.standby_looks.LOOK_SECONDS", 0.05)
-    async with in_memory.engine() as owner, in_memory.engine(STANDBY) as standby:
-        runs = await start(owner, "told")
-        await until(lambda: is_warm(standby, runs))
-        following = standby.worker.standby
-        told, hear = [(await runs[0].describe()).run_key], following.hear
-        monkeypatch.setattr(following, "hear", lambda _: hear(told))
-        runs += await start(owner, "untold")
-
-        async def is_found_amid_news() -> bool:
-            following.hear(told)
-            return await is_warm(standby, runs)
-
-        await until(is_found_amid_news)
-
-
-async def test_a_run_that_does_not_move_is_copied_where_there_is_a_place_again(
-    in_memory: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(standby=True, standby_runs=1, standby_share=1.0)
-    async with in_memory.engine() as owner:
-        runs = await start(owner, "still", "moving")
-        async with in_memory.engine(settings) as standby:
-            await until(lambda: is_warm(standby, runs[1:]))
-            following = standby.worker.standby
-            for _ in range(9):
-                await following._look_at_all()
-            assert following._looks.quiet_seconds == 600
-            monkeypatch.setattr("perdure.execution.standby_looks.LOOK_SECONDS", 0.05)
-            await runs[1].signal(go, 0)
-            await until(lambda: is_warm(standby, runs[:1]))
-
-
-async def test_runs_are_followed_while_a_long_look_at_all_is_rested_from(
-    in_memory: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(standby=True, standby_share=0.01)
-    async with in_memory.engine() as owner, in_memory.engine(settings) as standby:
-        runs = await start(owner, "a")
-        await until(lambda: is_warm(standby, runs))
-        store: Any = standby.worker.store
-        list_standings, looked = store.list_standings, asyncio.Event()
-
-        async def list_slowly(*, among: object = None, **asked: object) -> object:
-            if among is None:
-                await asyncio.sleep(0.5)  # to be rested from for most of a minute
-                looked.set()
-            return await list_standings(among=among, **asked)
-
-        monkeypatch.setattr(store, "list_standings", list_slowly)
-        standby.worker.standby.hear(None)
-        await looked.wait()
-        await asyncio.sleep(0.01)
-        await runs[0].signal(go, 1)
-        await until(lambda: waits(owner, runs[0]))
-        await until(lambda: is_warm(standby, runs))
-
-
-async def test_runs_that_do_not_move_take_no_turns_in_what_there_is_room_for(in_memory: Shared) -> None:
-    settings = Settings(standby=True, standby_bytes=6_000, standby_share=1.0, idle_seconds=0.001)
-    async with in_memory.engine() as owner:
-        await start(owner, *"abcdefghijklmnopqrst")
-        async with in_memory.engine(settings) as standby:
-            stop(standby, "perdure-standby")
-            following, reads = standby.worker.standby, Reads(standby)
-            await look_at_all(following)
-            copies = dict(following.warm)
-            assert 8 < len(copies) < 20
-            reads.clear()
-            for _ in range(5):
-                await look_at_all(following)
-            assert (reads.events, following.warm) == (0, copies)
-
-
-async def look_at_all(following: Standby) -> None:
-    """Look, and follow what was found, a while after all copies have moved."""
-    await asyncio.sleep(0.002)
-    await following._look_at_all()
-    while following._told:
-        await following._follow()
 
 
 async def test_a_worker_without_standby_copies_nothing(in_memory: Shared) -> None:

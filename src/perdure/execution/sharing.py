@@ -15,8 +15,9 @@ is nothing for those which do not have that yet; and only those that see the sam
 run costs a commit, a claim and a replay.
 
 **When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
-double of its slots, and of no more than runs fit into its memory; who was given too much gives it on, and who closes
-has none.
+double of its slots, and of each kind of no more than runs fit into its memory: of several kinds together it may be more
+than fit, and what does not waits for whoever has room, the giver too. Who was given too much gives it on, and who
+closes has none.
 
 **Limits.** Who claims what was given is whoever comes first: it may be another loaded worker, which gives it on.
 """

@@ -100,6 +100,7 @@ class Standby:
             self._told.clear()
         else:
             active = self._worker.active
+            self._looks.hear(run_keys)
             self._told.update((key, True) for key in run_keys if key not in active)
         self._news.set()
 
@@ -116,20 +117,22 @@ class Standby:
     # --- keeping up --------------------------------------------------------------------------------------------------
 
     async def work(self) -> None:
-        """Keep up for ever. What fails is tried again by a look at all."""
-        worker = self._worker
+        """Keep up for ever. What fails is tried again, and by a look at all."""
         while True:
             began = time.thread_time()
             try:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
-                text = "following the runs of others failed and will be tried again: %s"
-                worker.recurring.warning(text, error, cause=error, with_lines=not isinstance(error, StoreError))
+                self._warn(error)
                 self._looks.demand()
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
             await asyncio.sleep(rest_seconds(time.thread_time() - began, share=self._share))
             if not self._told:
                 await self._wait_for_news()
+
+    def _warn(self, error: Exception) -> None:
+        text = "following the runs of others failed and will be tried again: %s"
+        self._worker.recurring.warning(text, error, cause=error, with_lines=not isinstance(error, StoreError))
 
     async def _wait_for_news(self) -> None:
         self._news.clear()
@@ -137,7 +140,7 @@ class Standby:
             await asyncio.wait_for(self._news.wait(), self._seconds_until_look())
 
     def _seconds_until_look(self) -> float:
-        return self._looks.seconds_left(self._worker.loop.time(), has_place=self._warm.places > 0)
+        return self._looks.seconds_left(self._worker.loop.time(), room_bytes=self._warm.room_bytes)
 
     async def _follow(self) -> None:
         """Bring some of the copies that are behind up to date."""
@@ -146,6 +149,14 @@ class Standby:
         told = dict(islice(self._told.items(), _RUNS_AT_ONCE))
         for key in told:
             del self._told[key]
+        try:
+            await self._follow_some(told)
+        except Exception:
+            self._told |= {key: self._told.pop(key, told[key]) for key in told}  # behind what it may have held up
+            raise
+
+    async def _follow_some(self, told: Mapping[RunKey, bool]) -> None:
+        """Bring those of the runs up to date that have a copy, or room for one, and that others own."""
         wanted = list(self._wanted(told))
         if not wanted:
             return
@@ -159,39 +170,57 @@ class Standby:
                 self._warm.discard(key)
         places = {key: self._place_of(key) for key, standing in owned.items() if self._is_behind(standing)}
         if places:
-            for key in await self._read_on(owned, places):
+            for key in await self._read_on(owned, places, told):
                 self._told.setdefault(key, told[key])  # others have made the read long enough
 
     def _wanted(self, told: Mapping[RunKey, bool]) -> Iterator[RunKey]:
         """Yield the runs whose histories are to be read on."""
-        places, can_displace = self._warm.places, self._warm.has_room(self._worker.loop.time())
+        places, room_bytes = self._warm.places, self._warm.room_bytes
+        can_displace = self._warm.has_room(self._worker.loop.time())
         for key, has_moved in told.items():
             if key in self._warm:
                 yield key
             elif key not in self._unfit:
-                if places > 0 or (has_moved and can_displace):
+                needed = self._warm.bytes_needed(key)
+                if (places > 0 and needed <= room_bytes) or (has_moved and can_displace):
                     places -= 1
                     yield key
                 else:
-                    self._looks.leave_out()
+                    self._looks.leave_out(needed)
 
     async def _look_at_all(self) -> None:
         self._looks.begin()
-        worker = self._worker
+        worker, warm = self._worker, self._warm
         began_at = worker.loop.time()
-        standings = await worker.store.list_standings(
-            workflows=worker.registry.workflow_versions, limit=self._warm.most
-        )
-        now, told = worker.loop.time(), len(self._told)
+        limit = warm.most + len(self._unfit) + warm.left_out + 1  # so none of these hides that there are more
+        try:
+            standings = await worker.store.list_standings(workflows=worker.registry.workflow_versions, limit=limit)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was told is followed; that may well go
+            self._warn(error)
+            self._looks.fail(began_at, worker.loop.time())
+            return
+        now = worker.loop.time()
         behind = [one.run_key for one in standings if self._is_behind(one) and one.run_key not in self._unfit]
-        new = [key for key in behind if key not in self._warm]
-        left_out = set(new[self._warm.places :])
-        self._told |= {key: self._told.get(key, False) for key in behind if key not in left_out}
-        if len(new) >= self._warm.places:  # there may be more than was asked for
-            self._looks.leave_out()
-        self._looks.end(began_at, now, has_found=len(self._told) > told)
+        chosen = self._chosen(behind)
+        self._looks.end(began_at, now, found=[key for key in chosen if key not in self._told])
         owned = {standing.run_key for standing in standings}
-        self._told |= {key: False for key in self._warm if key not in owned}
+        chosen += [key for key in warm if key not in owned]
+        # A copy that is not being made, and is behind, is one of a run that has moved.
+        self._told |= {key: self._told.get(key, key in warm) for key in chosen}
+
+    def _chosen(self, behind: Collection[RunKey]) -> list[RunKey]:
+        """Return which of the runs that are behind have a copy, or a place for one."""
+        warm, chosen = self._warm, list[RunKey]()
+        places, room_bytes = warm.places, warm.room_bytes
+        for key in behind:
+            if key in warm:
+                chosen.append(key)
+            elif places > 0 and warm.bytes_needed(key) <= room_bytes:
+                places -= 1
+                chosen.append(key)
+            else:
+                self._looks.leave_out(warm.bytes_needed(key))
+        return chosen
 
     def _place_of(self, run_key: RunKey) -> HistoryPlace:
         run = self._warm.find(run_key)
@@ -200,7 +229,9 @@ class Standby:
     def _is_behind(self, standing: Standing) -> bool:
         return self._place_of(standing.run_key).sequence != standing.sequence
 
-    async def _read_on(self, owned: Mapping[RunKey, Standing], places: Mapping[RunKey, HistoryPlace]) -> list[RunKey]:
+    async def _read_on(
+        self, owned: Mapping[RunKey, Standing], places: Mapping[RunKey, HistoryPlace], told: Mapping[RunKey, bool]
+    ) -> list[RunKey]:
         """Go on with copies; return of which runs there is more to be read."""
         worker, left = self._worker, list[RunKey]()
         parts = await worker.store.read_on(places, limit=_EVENTS_AT_ONCE)
@@ -212,12 +243,12 @@ class Standby:
             # It may have been claimed meanwhile, by this worker, or thrown away.
             if places[key] == self._place_of(key) and not (key in worker.active or key in worker.mail.loading):
                 if part.events or key in self._warm:  # else an empty copy would take the place of another
-                    self._go_on(owned[key].workflow, part)
+                    self._go_on(owned[key].workflow, part, has_moved=told[key])
                 if not part.is_last:
                     left.append(key)
         return left
 
-    def _go_on(self, workflow: WorkflowVersion, part: HistoryPart) -> None:
+    def _go_on(self, workflow: WorkflowVersion, part: HistoryPart, *, has_moved: bool) -> None:
         key, worker = part.run_key, self._worker
         run = self._warm.take(key) or WarmRun(workflow, code=worker.code)
         try:
@@ -231,7 +262,8 @@ class Standby:
             run.close()
             self._refuse(key, is_for_good=True)
             return
-        self._warm.put(key, run, worker.loop.time())
+        if not self._warm.put(key, run, worker.loop.time(), has_moved=has_moved):
+            self._looks.leave_out(run.size_bytes)
 
     def _refuse(self, run_key: RunKey, *, is_for_good: bool) -> None:
         """Throw a copy away; `is_for_good`: as long as this process has no other code there is no use in a new one."""

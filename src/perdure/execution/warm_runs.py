@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from perdure.authoring.registry import Registry
+from perdure.configuration import REMEMBERED_REASONS
 from perdure.errors import HistoryError
 from perdure.execution.loading import begin_replay
 from perdure.kernel.identity import RunKey, WorkflowVersion
@@ -59,7 +60,8 @@ class WarmRuns:
 
     When it is full the least recently moved makes room, but for a newcomer only one that has not moved for
     `rest_seconds`: where more runs move than there is room for, none would stay long enough to be of use. Runs that do
-    not move have `places` as long as there are some, and displace none: they would take turns, each copied anew.
+    not move have `places` as long as there are some, and displace none: they would take turns, each copied anew. Of one
+    for which there was no room its size is remembered: it has no place before that much is free.
     """
 
     def __init__(self, *, most: int, most_bytes: int, rest_seconds: float) -> None:
@@ -69,6 +71,7 @@ class WarmRuns:
         self._rest_seconds: Final = rest_seconds
         self._runs: dict[RunKey, WarmRun] = {}
         self._size_bytes = 0
+        self._left_out: dict[RunKey, int] = {}
 
     def __len__(self) -> int:
         """How many there are."""
@@ -91,6 +94,20 @@ class WarmRuns:
         """How many more may come that do not move. Of the bytes they leave some: how long one is shows as it comes."""
         return self.most - len(self._runs) if self._size_bytes <= _FILLED * self.most_bytes else 0
 
+    @property
+    def room_bytes(self) -> int:
+        """How long one may be that does not move."""
+        return self.most_bytes - self._size_bytes if self.places > 0 else 0
+
+    @property
+    def left_out(self) -> int:
+        """Of how many runs it is remembered how long they are, for there was no room for them."""
+        return len(self._left_out)
+
+    def bytes_needed(self, run_key: RunKey) -> int:
+        """Return how long a run is at least that is not here."""
+        return self._left_out.get(run_key, 1)
+
     def has_room(self, now: float) -> bool:
         """Whether another one that has moved may come."""
         if len(self._runs) < self.most and self._size_bytes < self.most_bytes:
@@ -98,14 +115,25 @@ class WarmRuns:
         oldest = next(iter(self._runs.values()), None)
         return oldest is not None and oldest.moved_at + self._rest_seconds <= now
 
-    def put(self, run_key: RunKey, run: WarmRun, now: float) -> None:
-        """Keep a run that has moved, and as many others as fit beside it."""
+    def put(self, run_key: RunKey, run: WarmRun, now: float, *, has_moved: bool) -> bool:
+        """Keep a run that has moved, and as many others as fit beside it; one that has not, if it fits beside them all.
+
+        Return whether it is kept; else it is closed.
+        """
         self.take(run_key)
+        self._left_out.pop(run_key, None)
         run.moved_at = now
         self._runs[run_key] = run
         self._size_bytes += run.size_bytes
         while len(self._runs) > self.most or self._size_bytes > self.most_bytes:
-            self.discard(next(iter(self._runs)))
+            self._leave_out(next(iter(self._runs)) if has_moved else run_key)
+        return run_key in self._runs
+
+    def _leave_out(self, run_key: RunKey) -> None:
+        self._left_out[run_key] = self._runs[run_key].size_bytes
+        self.discard(run_key)
+        if len(self._left_out) > REMEMBERED_REASONS:
+            del self._left_out[next(iter(self._left_out))]
 
     def take(self, run_key: RunKey) -> WarmRun | None:
         """Return a warm run, which is the caller's from now on."""
@@ -124,6 +152,7 @@ class WarmRuns:
         """Let go of all."""
         for run_key in list(self._runs):
             self.discard(run_key)
+        self._left_out.clear()
 
 
 _FILLED: Final = 7 / 8
