@@ -64,9 +64,10 @@ def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> MakeEngine:
         works: bool = True,
         name: str = "worker",
         registry: Registry | None = None,
+        payloads: Payloads | None = None,
     ) -> Engine:
         store: RunStore = MemoryStore(database) if request.param == "memory" else open_store(url, settings=settings)
-        payloads = PAYLOADS if request.param.endswith("codecs") else None
-        return Engine(store, settings=settings, works=works, name=name, registry=registry, payloads=payloads)
+        passed = payloads or (PAYLOADS if request.param.endswith("codecs") else None)
+        return Engine(store, settings=settings, works=works, name=name, registry=registry, payloads=passed)
 
     return make

@@ -367,8 +367,7 @@ async def test_what_a_worker_does_not_know_to_have_is_given_back(make_engine: Ma
                 return any(task.claims for task in await tasks_of(owner))
 
             await until(is_claimed)
-        queues.hear(None)  # as with each renewal of the lease
-        queues.wake()
+        queues.lease_renewed()
         assert await run.result() == "dawn by far_film of stray, attempt 1"
 
 

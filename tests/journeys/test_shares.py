@@ -112,7 +112,7 @@ async def test_nobody_is_charged_for_a_task_whose_details_could_not_be_read(make
                 await until(lambda: _are_queued(owner, 8))
             server.worker.queues.wake()
             await details.wait()
-            server.worker.queues.hear(None)  # as with each renewal of the lease
+            server.worker.queues.lease_renewed()
             for run in runs:
                 await run.result()
     assert _order[0] == "acme"

@@ -122,13 +122,14 @@ class _DecodingStore:
     async def claim_tasks(
         self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
     ) -> list[ClaimedTask]:
-        """See `RunStore.claim_tasks`. What cannot be read is claimed all the same, with the reason; if values cannot be
-        fetched for now, or whoever claims waits no longer, all that was claimed is given back, and nothing was told."""
+        """See `RunStore.claim_tasks`. What cannot be read, or not be fetched for now, is claimed all the same, with the
+        reason: only who has it keeps it from being claimed again, before all others. If whoever claims waits no longer,
+        all that was claimed is given back, and nothing was told."""
         claimed = await self._store.claim_tasks(now=now, limit=limit, served=served, costs=costs)
         try:
-            return [await self._decoded_task(one) for one in claimed]
-        except (Exception, asyncio.CancelledError):
-            with suppress(StoreError):  # the first error says more
+            return await self._decoded_tasks(claimed)
+        except asyncio.CancelledError:
+            with suppress(StoreError):  # who is cancelled hears of nothing else; the end of the session gives it back
                 await self._unclaim(claimed, now=now, costs=costs)
             raise
 
@@ -140,12 +141,28 @@ class _DecodingStore:
         finally:
             await self._store.correct_costs([*map(refund_of, claimed), *untold], now=now)
 
+    async def _decoded_tasks(self, claimed: list[ClaimedTask]) -> list[ClaimedTask]:
+        """Decode each for itself, and several at once: blobs that are away may take long to say so."""
+        probe, turns = Decoding(self._payloads), asyncio.Semaphore(_TASKS_AT_ONCE)
+        for one in claimed:
+            _task(probe, one.task)
+        if not probe.found:
+            return claimed
+
+        async def decoded_in_turn(one: ClaimedTask) -> ClaimedTask:
+            async with turns:
+                return await self._decoded_task(one)
+
+        return await asyncio.gather(*map(decoded_in_turn, claimed))
+
     async def _decoded_task(self, claimed: ClaimedTask) -> ClaimedTask:
         job = Decoding(self._payloads)
         try:
             task = await job.run(lambda: _task(job, claimed.task))
         except UnreadablePayloadError as error:
             return msgspec.structs.replace(claimed, trouble=str(error))
+        except Exception as error:  # noqa: BLE001 - also what blobs and codecs of one's own raise: not the others' affair
+            return msgspec.structs.replace(claimed, obstacle=error)
         return msgspec.structs.replace(claimed, task=task)
 
     async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
@@ -239,6 +256,7 @@ class _EncodingStore(_DecodingStore):
         return await self._store.change_agenda(await job.run(lambda: _change(job, change)))
 
 
+_TASKS_AT_ONCE: Final = 16
 _PATIENCE_SECONDS: Final = 3.0
 """Shorter than the pause between renewals of a lease: these are written by the same thread."""
 

@@ -66,9 +66,7 @@ class LeaseKeeper:
                         had_passed = True
                     self._renewed(asked_at, now)
                     await self._free_expired()
-                    if worker.queues:
-                        worker.queues.hear(None)
-                        worker.queues.wake()
+                    worker.queues.lease_renewed()
                     worker.sharing.look_soon()
                     if had_passed or asked_at < hastened_until:  # by the renewal, if the clock was set back
                         worker.claims.wake()

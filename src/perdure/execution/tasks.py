@@ -8,13 +8,15 @@ withdraws its task; whoever has it hears of the run, and looks whether the task 
 It claims what it can begin at once: what its slots have no room for is left to others. With each claim it tells by how
 much those that it had before have taken longer or shorter than was expected, so that who share a queue get equal parts
 of its time. There is no polling: tasks that come are news, and a worker with room looks once after each that ends. With
-each renewal of the lease it looks whether it has what the store takes for its own, gives back what it knows nothing of,
-and looks for tasks once more.
+each renewal of the lease it looks whether it has what the store takes for its own, gives back what it knows nothing of
+or could not begin (`unbegun_tasks`), and looks for tasks once more.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -24,16 +26,15 @@ from perdure.errors import PerdureError, StoreError, UnknownActivityError
 from perdure.execution.attempts import WORKER_LOST, Attempts
 from perdure.execution.call import ActivityCall, make_task_call
 from perdure.execution.setbacks import doubled
+from perdure.execution.task_caller import TaskCaller
 from perdure.execution.task_costs import TaskCosts
 from perdure.execution.task_heartbeats import last_details
 from perdure.execution.task_reports import Report, report_of
+from perdure.execution.unbegun_tasks import UnbegunTasks
 from perdure.kernel import inputs as i
-from perdure.kernel.events import RunCreated
 from perdure.kernel.failure import Failure
-from perdure.kernel.identity import Operation, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.options import Executor
-from perdure.kernel.payload import NULL
-from perdure.kernel.priority import Priority
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.tasks import TaskClaim, label_text
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
@@ -44,71 +45,9 @@ from perdure.ports.tasks import ClaimedTask, ServedTasks, Serving
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["ServedQueues", "TaskCaller"]
+__all__ = ["ServedQueues"]
 
 _logger = logger_named("perdure.worker")
-
-
-class TaskCaller:
-    """The run elsewhere whose task this worker has: what an attempt knows of it, and how it is told (`Caller`)."""
-
-    __slots__ = ("_queues", "begun_at", "call", "charged", "claim", "created", "is_refused", "share", "task")
-
-    def __init__(self, queues: "ServedQueues", claimed: ClaimedTask) -> None:
-        """Stand for the run of a task."""
-        self._queues = queues
-        self.claim = claimed.claim
-        self.task = task = claimed.task
-        origin = task.origin
-        self.call: ActivityCall | None = None
-        self.begun_at = asyncio.get_running_loop().time()
-        self.share, self.charged = claimed.share, claimed.charged
-        self.is_refused = False
-        self.created = RunCreated(
-            workflow=origin.workflow,
-            definition_version="",
-            ref=origin.ref,
-            input=NULL,
-            seed=0,
-            tenant=origin.tenant,
-            priority=task.priority,
-            deadline_at=origin.deadline_at,
-            trace_context=origin.trace_context,
-        )
-
-    @property
-    def run_key(self) -> RunKey:
-        """The key of the run."""
-        return self.claim.run_key
-
-    @property
-    def ref(self) -> RunRef:
-        """The name of the run."""
-        return self.task.ref
-
-    @property
-    def priority(self) -> Priority:
-        """The class in which the task was queued."""
-        return self.task.priority
-
-    def token_of(self, operation: Operation, attempt: int) -> str:
-        """Return the token that the run's owner has given to the attempt."""
-        del operation, attempt
-        return self.task.origin.token
-
-    def receive(self, given: i.Input) -> None:
-        """Tell the run what the attempt says of itself."""
-        self._queues.tell(self, self._report(given))
-
-    def attempt_ended(self, call: ActivityCall, given: i.Input | None) -> None:
-        """Tell the run the outcome. None: the closing of this worker has interrupted the attempt."""
-        del call
-        if given is not None:
-            self._queues.tell(self, self._report(given))
-
-    def _report(self, given: i.Input) -> Report:
-        maker = self._queues.maker if self.task.options.sticky else None
-        return report_of(given, generation=self.ref.generation, maker=maker)
 
 
 class ServedQueues:
@@ -122,9 +61,8 @@ class ServedQueues:
         self._slots: Final = settings.queue_slots
         self._letting_go: asyncio.TimerHandle | None = None
         self._held: dict[TaskClaim, TaskCaller] = {}
-        self._unbegun: set[TaskClaim] = set()
-        """What was claimed, is not to be begun, and could not be given back yet."""
         self._costs: Final = TaskCosts(worker)
+        self._unbegun: Final = UnbegunTasks(worker, self._costs)
         self._wake = asyncio.Event()
         self._losses = self._failures = 0
         self._is_closing = self._is_looking = self._must_look = False
@@ -191,13 +129,17 @@ class ServedQueues:
                 self._failures = 0
 
     async def _claim_all(self) -> None:
-        while (room := self._room()) > 0 and self._worker.lease.is_held and not self._is_closing:
+        while (room := self._room()) > 0 and self._may_claim:
             limit = min(room, _CLAIMED_AT_ONCE)
             async with self._turn:
                 claimed = await self._claim(limit)
             if claimed < limit:
                 await self._await_kept()
                 return
+
+    @property
+    def _may_claim(self) -> bool:
+        return self._worker.lease.is_held and not self._is_closing and not self._unbegun.are_many
 
     @property
     def _served(self) -> ServedTasks:
@@ -239,24 +181,39 @@ class ServedQueues:
         for one in claimed:
             if one.task.tells_start:
                 worker.mail.news_of(one.claim.run_key)
+        left = deque(claimed)
         try:
-            details = [await last_details(worker.store, one) for one in claimed]
-        except (Exception, asyncio.CancelledError):  # nobody else knows that nothing was begun
-            await self._give_back_unbegun(claimed)
-            raise
-        if losses != self._losses or self._is_closing:
-            await self._give_back_unbegun(claimed)
-        else:
-            for one, heartbeat in zip(claimed, details, strict=True):
-                self._begin(msgspec.structs.replace(one, task=msgspec.structs.replace(one.task, heartbeat=heartbeat)))
+            while left:
+                begin = await self._prepared(left[0])
+                if losses != self._losses or self._is_closing:
+                    break
+                left.popleft()
+                begin()
+        finally:  # also of one that is cancelled: nobody else knows that nothing of these was begun
+            await self._give_back_unbegun(left)
         return len(claimed)
+
+    async def _prepared(self, claimed: ClaimedTask) -> Callable[[], None]:
+        """Return what is to be done with a task: it is begun, or kept if what it needs cannot be had for now. That is
+        its own affair, whatever it is: others go on."""
+        obstacle = claimed.obstacle
+        if obstacle is None:
+            try:
+                heartbeat = await last_details(self._worker.store, claimed)
+            except Exception as error:  # noqa: BLE001 - blobs and codecs of one's own may raise anything
+                obstacle = error
+            else:
+                task = msgspec.structs.replace(claimed.task, heartbeat=heartbeat)
+                return partial(self._begin, msgspec.structs.replace(claimed, task=task))
+        return partial(self._unbegun.keep, claimed, obstacle)
 
     async def _give_back_unbegun(self, claimed: Collection[ClaimedTask]) -> None:
         """Let others have what was claimed just now, as if it had not been. What the store does not take back now it
         does with a later look."""
+        if not claimed:
+            return
         for one in claimed:
-            self._unbegun.add(one.claim)
-            self._costs.correct(one.task, one.share, -one.charged)
+            self._unbegun.give_back(one)
         await self._return([one.claim for one in claimed], begun=False)
         await self._costs.tell()
 
@@ -353,9 +310,16 @@ class ServedQueues:
         except PerdureError as error:  # the next renewal of the lease tries again, or they are free with the session
             self._worker.recurring.warning("giving back tasks failed: %s", error, cause=error)
         else:
-            self._unbegun.difference_update(claims)
+            self._unbegun.forget(claims)
 
     # --- what is lost --------------------------------------------------------------------------------------------
+
+    def lease_renewed(self) -> None:
+        """Look after all, for what is lost and what comes: nobody may have told of it."""
+        if self._queues:
+            self._unbegun.renew()
+            self.hear(None)
+            self.wake()
 
     def hear(self, run_keys: Collection[RunKey] | None) -> None:
         """Look whether the tasks of these runs still stand; None: whether all that the store takes for this session's
@@ -382,19 +346,20 @@ class ServedQueues:
         """Stop what is not this session's any more, and give back what it does not know of: a claim whose answer was
         lost, or one from before it took its lease for lost."""
         async with self._turn:
-            known, unbegun = set(self._held), set(self._unbegun)
+            known, due = set(self._held), self._unbegun.due
         theirs = await self._worker.store.held_tasks()
-        self._unbegun -= unbegun - theirs
+        self._unbegun.forget(due - theirs)
         for claim in known - theirs:
             caller = self._held.get(claim)
             if caller is not None and caller.call is not None:  # else its outcome is on its way
                 self._lose(caller)
         if unknown := theirs - known:
             async with self._turn:
-                unknown -= self._held.keys()
-                unbegun = unknown & self._unbegun
+                unknown -= self._held.keys() | self._unbegun.kept
+                unbegun = unknown & self._unbegun.due
                 await self._return(unbegun, begun=False)
                 await self._return(unknown - unbegun, begun=True)
+            self.wake()  # a session does not hear of what it has given back itself
 
     def lose_all(self) -> None:
         """Stop the attempts of all tasks: this worker may have none of them any more."""
@@ -426,7 +391,7 @@ class ServedQueues:
                 pass
         left = {claim: call for claim, caller in self._held.items() if (call := caller.call) is not None}
         waiting = [claim for claim, call in left.items() if self._worker.dispatcher.is_waiting(call)]
-        await self._return([*waiting, *self._unbegun], begun=False)
+        await self._return([*waiting, *self._unbegun.due, *self._unbegun.kept], begun=False)
         await self._return(left.keys() - set(waiting), begun=True)
         for claim in left:
             if (caller := self._held.pop(claim, None)) is not None:

@@ -385,6 +385,9 @@ class RunStore(Protocol):
         session has ended, or is known to be dead.
 
         A run whose task tells of its start (`Task.tells_start`) gets a message of it, in the same transaction.
+
+        What fails for one task alone is told with it (`ClaimedTask.trouble`, `obstacle`), not raised: the claims of
+        which nobody knows would be given back as if they had been begun.
         """
         ...
 

@@ -83,13 +83,15 @@ class TaskCost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that this session has from now on. `recovered`: another had it, and was lost while it may have been at
-    it. `trouble` says why its values cannot be read here; empty: they can. It is of a `share` of its queue, of which
-    so many seconds were `charged` for it: none where nobody else waited."""
+    it. `trouble` says why its values cannot be read here; empty: they can. `obstacle` is why they cannot be fetched
+    for now: it is not to be begun, and others go on; None: nothing. It is of a `share` of its queue, of which so many
+    seconds were `charged` for it: none where nobody else waited."""
 
     claim: TaskClaim
     task: Task
     recovered: bool = False
     trouble: str = ""
+    obstacle: Exception | None = None
     share: str = ""
     charged: float = 0.0
 
