@@ -127,8 +127,10 @@ async def test_a_run_that_cannot_even_be_given_back_stops_nobody_and_goes_on_whe
         with pytest.raises(StoreUnavailableError, match=r"a bad sector .* failed 5 times while others were committed"):
             await waiting
         assert bad_key not in engine.worker.active
-        await engine.start(held)
-        assert engine.trouble is None, "a moment after another run was committed"
+        async with asyncio.timeout(10):
+            await engine.start(held)
+            while engine.trouble is not None:  # a first failure of what the bad run has to write may come in between
+                await engine.start(held)
         gate.failure = lambda _writes: None
         await bad.signal(go, 3)
         async with asyncio.timeout(10):
