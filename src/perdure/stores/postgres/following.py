@@ -51,14 +51,16 @@ async def read_on_and_heads(
     keys, known = list(places), [place.sequence for place in places.values()]
     asked = min(limit, _MOST)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        runs = await connection.fetch(_RUNS, keys)
+        runs = {RunKey(run["run_key"]): run for run in await connection.fetch(_RUNS, keys)}
         found = await connection.fetch(_EVENTS, keys, known, asked, most_bytes)
     is_cut = len(found) >= asked or (bool(found) and found[-1]["bytes_so_far"] >= most_bytes)
     events = {RunKey(run_key): [tuple(row)[1:-1] for row in rows] for run_key, rows in groupby(found, itemgetter(0))}
     parts: list[HistoryPart] = []
     heads: dict[RunKey, Head] = {}
-    for run in runs:
-        run_key = RunKey(run["run_key"])
+    for run_key in keys:
+        run = runs.get(run_key)
+        if run is None:
+            continue
         ref = RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"])
         part = part_of(
             run_key,
