@@ -18,6 +18,9 @@ message is there already, who is next in a line. Said in SQL once more, all of i
 the other stores do. So the rows that may matter are locked and loaded, and the functions that apply writes to the
 memory store are applied to them: one decision for both, and a test that compares them compares little but SQL.
 
+**Rows of histories** hold the events of a transition each (`perdure.stores.sql.blocks`), once all sessions read that
+(`sessions`); `chains` links them by their digests.
+
 **Who waits for whom.** The isolation is read committed, which is enough, since each run's row is locked before anything
 is read of it or its inbox: whoever comes later reads what the one before has left. Rows are locked in one order, so
 that transactions seldom wait for each other in a circle; the server undoes one then, and it is tried again. The lines

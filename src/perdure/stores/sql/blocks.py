@@ -11,7 +11,7 @@ Each is [type, event], or [type, event, microseconds since the row's time, versi
 `events` says how many there are. An event alone is a row as it always was, with its type and version in their columns.
 
 **Limits.** A block holds at most `MOST_EVENTS`, so that who reads up to some event reads few too many; and at most
-64 KiB. `run_forked` is in none: the server finds forks by the types of rows.
+65,536 characters. `run_forked` is in none: the server finds forks by the types of rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,7 +73,7 @@ def _blocks_of(parts: Sequence[Part]) -> Iterator[BlockRow]:
 def _cut(parts: Sequence[Part]) -> Iterator[BlockRow]:
     """Yield one block, or several where it would be too long."""
     row = _block_of(parts)
-    if len(row[4]) <= _MOST_BYTES or row[-1] == 1:
+    if len(row[4]) <= _MOST_CHARACTERS or row[-1] == 1:
         yield row
         return
     encoded = [_ENCODE(part[4]) for part in parts]
@@ -81,7 +81,7 @@ def _cut(parts: Sequence[Part]) -> Iterator[BlockRow]:
     begin, size = 0, 0
     for place, data in enumerate(encoded):
         length = len(data) + _BESIDE_EVENT
-        if size + length > _MOST_BYTES and place > begin:
+        if size + length > _MOST_CHARACTERS and place > begin:
             yield _block_of(ready[begin:place])
             begin, size = place, 0
         size += length
@@ -140,7 +140,7 @@ class _Stored(msgspec.Struct, array_like=True, gc=False):
 
 
 _VERSION: Final = 1
-_MOST_BYTES: Final = 65_536
+_MOST_CHARACTERS: Final = 65_536
 _BESIDE_EVENT: Final = 100
 """What stands beside an event in a block, at most: its type, time and version, brackets and commas."""
 _KEPT_WHOLE: Final = 1_024
